@@ -1,0 +1,10 @@
+//! The words of the house: ids, states, errors. No SQL, no HTTP, no clock.
+
+pub mod error;
+pub mod event;
+pub mod ids;
+pub mod job;
+pub mod upload;
+pub mod video;
+
+pub use error::{Error, ErrorKind, Result};

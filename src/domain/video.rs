@@ -1,0 +1,95 @@
+//! Videos: their states, their renditions by name, and what a refusal tells a professor.
+
+use super::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where a video stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Its current version is being made.
+    Processing,
+    /// Published; viewers may watch it.
+    Ready,
+    /// Its source cannot become a video; see [`Refusal`].
+    Refused,
+    /// A job died; its dead letter can be redriven.
+    Failed,
+    /// Deleted; only its audit trail remains.
+    Deleted,
+}
+
+impl State {
+    /// The word in the catalog and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Processing => "processing",
+            Self::Ready => "ready",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// Reads the catalog's word.
+    pub fn parse(word: &str) -> Result<Self> {
+        [Self::Processing, Self::Ready, Self::Refused, Self::Failed, Self::Deleted]
+            .into_iter()
+            .find(|state| state.as_str() == word)
+            .ok_or_else(|| Error::internal("the catalog holds an unknown video state", word))
+    }
+}
+
+/// What a version's processing is busy with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Its probe waits for a worker.
+    Queued,
+    /// Its source is being examined.
+    Probing,
+    /// Its chunks are being encoded.
+    Encoding,
+    /// Its playlists are being written.
+    Publishing,
+    /// Nothing is left to do.
+    Done,
+}
+
+/// Why a source is not published, in words for its author.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Stable kebab-case code.
+    pub code: String,
+    /// One sentence a professor understands.
+    pub message: String,
+}
+
+/// The name of a rendition: `360p` … `2160p`, or `audio`. Safe in paths and URLs by construction.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct RenditionName(String);
+
+impl RenditionName {
+    /// Reads a name; anything but 1 to 16 of `a-z` and `0-9` is `Invalid`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let fits = (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
+        if fits { Ok(Self(text.to_owned())) } else { Err(Error::invalid("malformed-rendition", "this is no rendition name")) }
+    }
+
+    /// The name of the audio rendition.
+    pub fn audio() -> Self {
+        Self("audio".to_owned())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RenditionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

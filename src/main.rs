@@ -1,0 +1,2 @@
+//! Theatrum.
+fn main() {}
