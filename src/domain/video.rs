@@ -93,3 +93,70 @@ impl fmt::Display for RenditionName {
         f.write_str(&self.0)
     }
 }
+
+/// A video's row.
+#[derive(Clone, Debug)]
+pub struct Video {
+    /// Its id.
+    pub id: super::ids::VideoId,
+    /// The subject who uploaded it.
+    pub owner: String,
+    /// What people call it.
+    pub title: String,
+    /// Where it stands.
+    pub state: State,
+    /// What its processing is busy with.
+    pub stage: Stage,
+    /// How much of the processing is done, 0 to 100; never falls.
+    pub percent: i64,
+    /// The version that plays, or is being made.
+    pub version: Option<super::ids::VersionId>,
+    /// Epoch milliseconds.
+    pub created_at: i64,
+    /// Epoch milliseconds.
+    pub playable_at: Option<i64>,
+    /// Epoch milliseconds.
+    pub ready_at: Option<i64>,
+    /// The length of its timeline.
+    pub duration_ms: Option<i64>,
+    /// Of its largest rendition, pixels.
+    pub width: Option<i64>,
+    /// Of its largest rendition, pixels.
+    pub height: Option<i64>,
+    /// The source was cut short, or has holes.
+    pub truncated: bool,
+    /// The epoch in its poster's key, once there is one.
+    pub poster_epoch: Option<i64>,
+    /// Why its source was refused.
+    pub refusal: Option<Refusal>,
+}
+
+/// One rendition of a version, as planned and made.
+#[derive(Clone, Debug)]
+pub struct Rendition {
+    /// Its name.
+    pub name: RenditionName,
+    /// Pixels; absent for audio.
+    pub size: Option<(i64, i64)>,
+}
+
+impl Stage {
+    /// The word in the catalog and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Probing => "probing",
+            Self::Encoding => "encoding",
+            Self::Publishing => "publishing",
+            Self::Done => "done",
+        }
+    }
+
+    /// Reads the catalog's word.
+    pub fn parse(word: &str) -> Result<Self> {
+        [Self::Queued, Self::Probing, Self::Encoding, Self::Publishing, Self::Done]
+            .into_iter()
+            .find(|stage| stage.as_str() == word)
+            .ok_or_else(|| Error::internal("the catalog holds an unknown stage", word))
+    }
+}

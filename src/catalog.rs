@@ -1,0 +1,205 @@
+//! The catalog: the rows, which are the truth. One SQL text runs on SQLite and on PostgreSQL; the two differ only in
+//! `catalog/sqlite.rs`, `catalog/postgres.rs` and the DDL under `migrations/`.
+//!
+//! Every change is one transaction, written with [`transaction!`], which repeats it when the database asks for that
+//! (PostgreSQL's serialization failures, SQLite's busy writer). So the body of a transaction must do nothing but rows.
+
+pub mod audit;
+#[cfg(test)]
+mod conformance;
+pub mod jobs;
+pub mod outbox;
+pub mod playback;
+mod postgres;
+mod sql;
+mod sqlite;
+pub mod uploads;
+pub mod versions;
+pub mod videos;
+
+use crate::domain::{Error, Result};
+pub use sql::{Row, Value};
+use std::path::Path;
+use std::time::Duration;
+
+/// The catalog's door. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    store: Store,
+}
+
+#[derive(Clone, Debug)]
+enum Store {
+    Sqlite(sqlite::Store),
+    Postgres(postgres::Store),
+}
+
+/// One transaction. Dropped without [`Tx::commit`], it is rolled back.
+pub struct Tx {
+    inner: TxInner,
+    now: Option<i64>,
+}
+
+enum TxInner {
+    Sqlite(sqlite::Tx),
+    Postgres(postgres::Tx),
+}
+
+impl Catalog {
+    /// Opens the SQLite catalog at `path`, making it and its tables if absent. Write-ahead log, full synchronisation.
+    pub async fn open_sqlite(path: &Path) -> Result<Self> {
+        Ok(Self { store: Store::Sqlite(sqlite::Store::open(path).await?) })
+    }
+
+    /// Opens the PostgreSQL catalog at `url` (`postgres://…`), making its tables if absent.
+    pub async fn open_postgres(url: &str) -> Result<Self> {
+        Ok(Self { store: Store::Postgres(postgres::Store::open(url).await?) })
+    }
+
+    /// Begins a writing transaction: IMMEDIATE on SQLite, SERIALIZABLE on PostgreSQL.
+    pub async fn begin(&self) -> Result<Tx> {
+        let inner = match &self.store {
+            Store::Sqlite(store) => TxInner::Sqlite(store.begin().await?),
+            Store::Postgres(store) => TxInner::Postgres(store.begin().await?),
+        };
+        Ok(Tx { inner, now: None })
+    }
+
+    /// Reads rows outside of a transaction.
+    pub async fn fetch_all(&self, sql: &'static str, args: Vec<Value>) -> Result<Vec<Row>> {
+        match &self.store {
+            Store::Sqlite(store) => store.fetch_all(sql, args).await,
+            Store::Postgres(store) => store.fetch_all(sql, args).await,
+        }
+    }
+
+    /// Reads at most one row outside of a transaction.
+    pub async fn fetch_optional(&self, sql: &'static str, args: Vec<Value>) -> Result<Option<Row>> {
+        Ok(self.fetch_all(sql, args).await?.into_iter().next())
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        self.fetch_all("SELECT 1 AS one", Vec::new()).await.map(drop)
+    }
+
+    /// Closes every connection; open transactions end first.
+    pub async fn close(&self) {
+        match &self.store {
+            Store::Sqlite(store) => store.close().await,
+            Store::Postgres(store) => store.close().await,
+        }
+    }
+}
+
+impl Tx {
+    /// Runs a statement; gives the number of rows it changed.
+    pub async fn execute(&mut self, sql: &'static str, args: Vec<Value>) -> Result<u64> {
+        match &mut self.inner {
+            TxInner::Sqlite(tx) => sqlite::execute(tx, sql, args).await,
+            TxInner::Postgres(tx) => postgres::execute(tx, sql, args).await,
+        }
+    }
+
+    /// Runs a statement and reads its rows.
+    pub async fn fetch_all(&mut self, sql: &'static str, args: Vec<Value>) -> Result<Vec<Row>> {
+        match &mut self.inner {
+            TxInner::Sqlite(tx) => sqlite::fetch_all(&mut **tx, sql, args).await,
+            TxInner::Postgres(tx) => postgres::fetch_all(&mut **tx, sql, args).await,
+        }
+    }
+
+    /// Runs a statement and reads at most one row.
+    pub async fn fetch_optional(&mut self, sql: &'static str, args: Vec<Value>) -> Result<Option<Row>> {
+        Ok(self.fetch_all(sql, args).await?.into_iter().next())
+    }
+
+    /// The database's clock, epoch milliseconds, read once per transaction: leases never depend on a worker's clock.
+    pub async fn now(&mut self) -> Result<i64> {
+        if let Some(now) = self.now {
+            return Ok(now);
+        }
+        let sql = match &self.inner {
+            TxInner::Sqlite(_) => sqlite::NOW,
+            TxInner::Postgres(_) => postgres::NOW,
+        };
+        let row = self.fetch_optional(sql, Vec::new()).await?;
+        let now = row.ok_or_else(|| Error::internal("the database told no time", "no row"))?.int("now")?;
+        self.now = Some(now);
+        Ok(now)
+    }
+
+    /// The claim query, the one statement that differs between the databases.
+    fn claim_sql(&self) -> &'static str {
+        match &self.inner {
+            TxInner::Sqlite(_) => sqlite::CLAIM,
+            TxInner::Postgres(_) => postgres::CLAIM,
+        }
+    }
+
+    /// Makes the changes durable.
+    pub async fn commit(self) -> Result<()> {
+        match self.inner {
+            TxInner::Sqlite(tx) => tx.commit().await.map_err(sql::failure),
+            TxInner::Postgres(tx) => tx.commit().await.map_err(sql::failure),
+        }
+    }
+
+    /// Takes the changes back.
+    pub async fn rollback(self) -> Result<()> {
+        match self.inner {
+            TxInner::Sqlite(tx) => tx.rollback().await.map_err(sql::failure),
+            TxInner::Postgres(tx) => tx.rollback().await.map_err(sql::failure),
+        }
+    }
+}
+
+/// Counts the repetitions of one transaction.
+#[derive(Debug, Default)]
+pub struct Repetitions(u32);
+
+impl Repetitions {
+    const MOST: u32 = 30;
+
+    /// Waits and says `true` when `error` means "run the same transaction again" and it was not run too often.
+    pub async fn again(&mut self, error: &Error) -> bool {
+        if error.code() != sql::BUSY || self.0 >= Self::MOST {
+            return false;
+        }
+        self.0 += 1;
+        let ceiling_ms = (1_u64 << self.0.min(7)) + 1;
+        tokio::time::sleep(Duration::from_millis(rand::random_range(0..=ceiling_ms))).await;
+        true
+    }
+}
+
+/// Runs `|tx| body` as one transaction, committed when the body is `Ok`, and again from its start when the database asks.
+/// Evaluates to the body's `Result`. The body may not move its captures, for it may run more than once.
+#[macro_export]
+macro_rules! transaction {
+    ($catalog:expr, |$tx:ident| $body:expr) => {{
+        let mut repetitions = $crate::catalog::Repetitions::default();
+        loop {
+            let outcome = match $catalog.begin().await {
+                Err(error) => Err(error),
+                Ok(mut $tx) => match async { $body }.await {
+                    Err(error) => {
+                        let _ = $tx.rollback().await;
+                        Err(error)
+                    }
+                    Ok(value) => $tx.commit().await.map(|()| value),
+                },
+            };
+            match outcome {
+                Err(error) if repetitions.again(&error).await => {}
+                outcome => break outcome,
+            }
+        }
+    }};
+}
+
+/// The arguments of a statement, each turned into a [`Value`].
+#[macro_export]
+macro_rules! args {
+    ($($arg:expr),* $(,)?) => { vec![$($crate::catalog::Value::from($arg)),*] };
+}

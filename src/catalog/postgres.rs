@@ -1,0 +1,70 @@
+//! The catalog on PostgreSQL: SERIALIZABLE transactions; claims skip rows that another worker has locked.
+
+use super::sql::{Cell, Row, Value, failure, split_statements, statements};
+use crate::domain::{Error, Result};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow, Postgres};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The scripts, in order; table `schema_version` says how many ran.
+const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_first.sql")];
+/// Only one server migrates at a time: the key of an advisory lock.
+const MIGRATION_LOCK: &str = "SELECT CAST(pg_advisory_xact_lock(7238901) AS TEXT) AS locked";
+
+/// The database's clock in epoch milliseconds.
+pub(super) const NOW: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now";
+
+/// Claims the next job; see the SQLite twin for the arguments.
+pub(super) const CLAIM: &str =
+    "UPDATE jobs SET state = 'running', lease_owner = $2, lease_until = $3, epoch = epoch + 1, claims = claims + 1
+    WHERE id = (SELECT id FROM jobs WHERE state = 'queued' AND run_at <= $1 AND payload_version <= $4 AND ($5 = 0 OR kind <> 'encode')
+                ORDER BY priority, run_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING *";
+
+pub(super) type Tx = sqlx::Transaction<'static, Postgres>;
+
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    pool: PgPool,
+}
+
+statements!(Postgres, PgRow, PgConnection, integers: "INT8" | "INT4");
+
+impl Store {
+    pub(super) async fn open(url: &str) -> Result<Self> {
+        let malformed =
+            |error| Error::invalid("catalog-url", "this is no PostgreSQL URL: write postgres://user@host:port/database").with_source(error);
+        let options = PgConnectOptions::from_str(url).map_err(malformed)?;
+        let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(10)).connect_with(options).await;
+        let store = Self { pool: pool.map_err(failure)? };
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    pub(super) async fn begin(&self) -> Result<Tx> {
+        self.pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await.map_err(failure)
+    }
+
+    pub(super) async fn fetch_all(&self, sql: &'static str, args: Vec<Value>) -> Result<Vec<Row>> {
+        fetch_all(&self.pool, sql, args).await
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        let mut tx = self.pool.begin().await.map_err(failure)?;
+        fetch_all(&mut *tx, MIGRATION_LOCK, Vec::new()).await?;
+        execute(&mut tx, "CREATE TABLE IF NOT EXISTS schema_version (done BIGINT NOT NULL)", Vec::new()).await?;
+        let done = fetch_all(&mut *tx, "SELECT COALESCE(MAX(done), 0) AS done FROM schema_version", Vec::new()).await?;
+        let done = done.first().map_or(Ok(0), |row| row.int("done"))?;
+        for (script, number) in MIGRATIONS.iter().zip(1_i64..).filter(|(_, number)| *number > done) {
+            for statement in split_statements(script) {
+                execute(&mut tx, statement, Vec::new()).await?;
+            }
+            execute(&mut tx, "INSERT INTO schema_version (done) VALUES ($1)", crate::args![number]).await?;
+        }
+        tx.commit().await.map_err(failure)
+    }
+}

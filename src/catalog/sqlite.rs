@@ -1,0 +1,76 @@
+//! The catalog on SQLite: one writing connection, several reading ones, write-ahead log with full synchronisation.
+
+use super::sql::{Cell, Row, Value, failure, split_statements, statements};
+use crate::domain::Result;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use std::path::Path;
+use std::time::Duration;
+
+/// The scripts, in order; the catalog's `user_version` is how many ran.
+const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_first.sql")];
+
+/// The database's clock in epoch milliseconds.
+pub(super) const NOW: &str = "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) AS now";
+
+/// Claims the next job: `$1` now, `$2` lease owner, `$3` lease end, `$4` highest payload version, `$5` 1 for light kinds only.
+pub(super) const CLAIM: &str =
+    "UPDATE jobs SET state = 'running', lease_owner = $2, lease_until = $3, epoch = epoch + 1, claims = claims + 1
+    WHERE id = (SELECT id FROM jobs WHERE state = 'queued' AND run_at <= $1 AND payload_version <= $4 AND ($5 = 0 OR kind <> 'encode')
+                ORDER BY priority, run_at, id LIMIT 1)
+    RETURNING *";
+
+pub(super) type Tx = sqlx::Transaction<'static, sqlx::Sqlite>;
+
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+statements!(sqlx::Sqlite, SqliteRow, SqliteConnection, integers: "INTEGER" | "BOOLEAN");
+
+impl Store {
+    pub(super) async fn open(path: &Path) -> Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10));
+        let pool = |most| SqlitePoolOptions::new().max_connections(most).idle_timeout(None).max_lifetime(None);
+        let writer = pool(1).connect_with(options.clone()).await.map_err(failure)?;
+        migrate(&writer).await?;
+        let readers = pool(4).connect_with(options.read_only(true).create_if_missing(false)).await.map_err(failure)?;
+        Ok(Self { writer, readers })
+    }
+
+    pub(super) async fn begin(&self) -> Result<Tx> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failure)
+    }
+
+    pub(super) async fn fetch_all(&self, sql: &'static str, args: Vec<Value>) -> Result<Vec<Row>> {
+        fetch_all(&self.readers, sql, args).await
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+async fn migrate(pool: &SqlitePool) -> Result<()> {
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failure)?;
+    let done = fetch_all(&mut *tx, "SELECT user_version AS done FROM pragma_user_version", Vec::new()).await?;
+    let done = done.first().map_or(Ok(0), |row| row.int("done"))?;
+    for (script, number) in MIGRATIONS.iter().zip(1_i64..).filter(|(_, number)| *number > done) {
+        for statement in split_statements(script) {
+            execute(&mut tx, statement, Vec::new()).await?;
+        }
+        let mark = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {number}"));
+        sqlx::query(mark).execute(&mut *tx).await.map_err(failure)?;
+    }
+    tx.commit().await.map_err(failure)
+}

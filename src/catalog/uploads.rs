@@ -1,0 +1,147 @@
+//! Uploads and their parts, and the source an upload becomes.
+
+use super::{Catalog, Row, Tx};
+use crate::args;
+use crate::domain::ids::{SourceId, UploadId, VideoId};
+use crate::domain::upload::{Part, State, Upload};
+use crate::domain::{Error, Result};
+
+fn upload(row: &Row) -> Result<Upload> {
+    Ok(Upload {
+        id: UploadId::parse(&row.text("id")?)?,
+        video: VideoId::parse(&row.text("video_id")?)?,
+        owner: row.text("owner")?,
+        filename: row.text("filename")?,
+        title: row.text("title")?,
+        size_bytes: row.count("size_bytes")?,
+        part_size_bytes: row.count("part_size_bytes")?,
+        state: State::parse(&row.text("state")?)?,
+        expires_at: row.int("expires_at")?,
+    })
+}
+
+fn part(row: &Row) -> Result<Part> {
+    Ok(Part {
+        number: row.count("number")?,
+        size_bytes: row.count("size_bytes")?,
+        sha256: row.text("sha256")?,
+        blob: row.opt_text("blob")?,
+    })
+}
+
+fn unknown(id: &UploadId) -> Error {
+    Error::not_found(format!("there is no upload {id}"))
+}
+
+const BY_ID: &str = "SELECT * FROM uploads WHERE id = $1";
+const PARTS: &str = "SELECT number, size_bytes, sha256, blob FROM upload_parts WHERE upload_id = $1 ORDER BY number";
+const ONE_PART: &str = "SELECT number, size_bytes, sha256, blob FROM upload_parts WHERE upload_id = $1 AND number = $2";
+
+impl Catalog {
+    /// An upload's row.
+    pub async fn upload(&self, id: &UploadId) -> Result<Upload> {
+        self.fetch_optional(BY_ID, args![id]).await?.as_ref().map_or_else(|| Err(unknown(id)), upload)
+    }
+
+    /// An upload's declared parts, in order.
+    pub async fn upload_parts(&self, id: &UploadId) -> Result<Vec<Part>> {
+        self.fetch_all(PARTS, args![id]).await?.iter().map(part).collect()
+    }
+
+    /// One declared part.
+    pub async fn upload_part(&self, id: &UploadId, number: u64) -> Result<Part> {
+        let row = self.fetch_optional(ONE_PART, args![id, number]).await?;
+        let row = row.ok_or_else(|| Error::not_found(format!("part {number} of upload {id} was not declared: ask for its URL first")))?;
+        part(&row)
+    }
+
+    /// Open uploads whose time is over.
+    pub async fn overdue_uploads(&self, now: i64) -> Result<Vec<UploadId>> {
+        let rows = self.fetch_all("SELECT id FROM uploads WHERE state = 'open' AND expires_at <= $1", args![now]).await?;
+        rows.iter().map(|row| UploadId::parse(&row.text("id")?)).collect()
+    }
+
+    /// The wrapped root key of a video; `NotFound` once it was shredded.
+    pub async fn wrapped_root_key(&self, video: &VideoId) -> Result<String> {
+        let row = self.fetch_optional("SELECT wrapped FROM root_keys WHERE video_id = $1", args![video]).await?;
+        row.ok_or_else(|| Error::not_found(format!("video {video} has no key any more")))?.text("wrapped")
+    }
+}
+
+impl Tx {
+    /// Inserts an open upload with the wrapped root key of the video it will become.
+    pub async fn insert_upload(&mut self, upload: &Upload, wrapped_root_key: &str) -> Result<()> {
+        let now = self.now().await?;
+        let key = "INSERT INTO root_keys (video_id, wrapped) VALUES ($1, $2)";
+        self.execute(key, args![&upload.video, wrapped_root_key]).await?;
+        let sql = "INSERT INTO uploads (id, video_id, owner, filename, title, size_bytes, part_size_bytes, state, created_at, expires_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9)";
+        let row = args![
+            &upload.id,
+            &upload.video,
+            &upload.owner,
+            &upload.filename,
+            &upload.title,
+            upload.size_bytes,
+            upload.part_size_bytes,
+            now,
+            upload.expires_at,
+        ];
+        self.execute(sql, row).await.map(drop)
+    }
+
+    /// An upload's row, inside the transaction.
+    pub async fn upload(&mut self, id: &UploadId) -> Result<Upload> {
+        self.fetch_optional(BY_ID, args![id]).await?.as_ref().map_or_else(|| Err(unknown(id)), upload)
+    }
+
+    /// An upload's declared parts, in order.
+    pub async fn upload_parts(&mut self, id: &UploadId) -> Result<Vec<Part>> {
+        self.fetch_all(PARTS, args![id]).await?.iter().map(part).collect()
+    }
+
+    /// Declares a part. A received part declared again with another digest counts as missing; gives the blob that is then nobody's.
+    pub async fn declare_part(&mut self, id: &UploadId, new: &Part) -> Result<Option<String>> {
+        let old = self.fetch_optional(ONE_PART, args![id, new.number]).await?.as_ref().map(part).transpose()?;
+        if old.as_ref().is_some_and(|old| old.sha256 == new.sha256 && old.size_bytes == new.size_bytes) {
+            return Ok(None);
+        }
+        let sql = "INSERT INTO upload_parts (upload_id, number, size_bytes, sha256) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (upload_id, number) DO UPDATE SET size_bytes = $3, sha256 = $4, md5 = NULL, blob = NULL, received_at = NULL";
+        self.execute(sql, args![id, new.number, new.size_bytes, &new.sha256]).await?;
+        Ok(old.and_then(|old| old.blob))
+    }
+
+    /// Records that a part's frames are durable at `blob`. Only for the digest that is declared, and while the upload is open;
+    /// `Conflict` otherwise. Gives the blob that this one supersedes.
+    pub async fn receive_part(&mut self, id: &UploadId, number: u64, sha256: &str, md5: &str, blob: &str) -> Result<Option<String>> {
+        let now = self.now().await?;
+        let superseded = self.fetch_optional(ONE_PART, args![id, number]).await?.as_ref().map(part).transpose()?.and_then(|part| part.blob);
+        let sql = "UPDATE upload_parts SET blob = $5, md5 = $4, received_at = $6 WHERE upload_id = $1 AND number = $2 AND sha256 = $3
+            AND EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND state = 'open')";
+        let changed = self.execute(sql, args![id, number, sha256, md5, blob, now]).await?;
+        if changed == 0 {
+            return Err(Error::conflict("part-superseded", format!("part {number} of upload {id} is no longer awaited with this digest")));
+        }
+        Ok(superseded)
+    }
+
+    /// Moves an open upload to its end; `Conflict` when it is not open.
+    pub async fn end_upload(&mut self, id: &UploadId, end: State) -> Result<()> {
+        let changed = self.execute("UPDATE uploads SET state = $2 WHERE id = $1 AND state = 'open'", args![id, end.as_str()]).await?;
+        if changed == 1 { Ok(()) } else { Err(Error::conflict("upload-ended", format!("upload {id} has already ended"))) }
+    }
+
+    /// Inserts the source that an upload became.
+    pub async fn insert_source(&mut self, upload: &Upload) -> Result<SourceId> {
+        let (id, now) = (SourceId::new(), self.now().await?);
+        let sql = "INSERT INTO sources (id, video_id, upload_id, size_bytes, created_at) VALUES ($1, $2, $3, $4, $5)";
+        self.execute(sql, args![&id, &upload.video, &upload.id, upload.size_bytes, now]).await?;
+        Ok(id)
+    }
+
+    /// Forgets a video's wrapped root key: everything encrypted under it is unreadable from then on.
+    pub async fn shred_root_key(&mut self, video: &VideoId) -> Result<()> {
+        self.execute("DELETE FROM root_keys WHERE video_id = $1", args![video]).await.map(drop)
+    }
+}

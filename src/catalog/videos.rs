@@ -1,0 +1,128 @@
+//! Videos: the rows of the library.
+
+use super::{Catalog, Row, Tx};
+use crate::args;
+use crate::domain::ids::{VersionId, VideoId};
+use crate::domain::upload::Upload;
+use crate::domain::video::{Refusal, Stage, State, Video};
+use crate::domain::{Error, Result};
+
+pub(super) fn video(row: &Row) -> Result<Video> {
+    let refusal = match (row.opt_text("refusal_code")?, row.opt_text("refusal_message")?) {
+        (Some(code), Some(message)) => Some(Refusal { code, message }),
+        _ => None,
+    };
+    Ok(Video {
+        id: VideoId::parse(&row.text("id")?)?,
+        owner: row.text("owner")?,
+        title: row.text("title")?,
+        state: State::parse(&row.text("state")?)?,
+        stage: Stage::parse(&row.text("stage")?)?,
+        percent: row.int("percent")?,
+        version: row.opt_text("version_id")?.as_deref().map(VersionId::parse).transpose()?,
+        created_at: row.int("created_at")?,
+        playable_at: row.opt_int("playable_at")?,
+        ready_at: row.opt_int("ready_at")?,
+        duration_ms: row.opt_int("duration_ms")?,
+        width: row.opt_int("width")?,
+        height: row.opt_int("height")?,
+        truncated: row.int("truncated")? != 0,
+        poster_epoch: row.opt_int("poster_epoch")?,
+        refusal,
+    })
+}
+
+/// Which videos a listing holds.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// Only those of this owner.
+    pub owner: Option<String>,
+    /// Only those that viewers may watch.
+    pub ready_only: bool,
+    /// Only those before this one in the order (newest first).
+    pub before: Option<VideoId>,
+    /// At most so many.
+    pub limit: u64,
+}
+
+impl Catalog {
+    /// A video's row, unless it was deleted.
+    pub async fn video(&self, id: &VideoId) -> Result<Video> {
+        let row = self.fetch_optional("SELECT * FROM videos WHERE id = $1 AND state <> 'deleted'", args![id]).await?;
+        row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no video {id}"))), video)
+    }
+
+    /// Videos, newest first (ids are ordered by time).
+    pub async fn videos(&self, listing: &Listing) -> Result<Vec<Video>> {
+        let sql = "SELECT * FROM videos WHERE state <> 'deleted' AND ($1 = '' OR owner = $1) AND ($2 = 0 OR state = 'ready')
+            AND ($3 = '' OR id < $3) ORDER BY id DESC LIMIT $4";
+        let owner = listing.owner.clone().unwrap_or_default();
+        let before = listing.before.as_ref().map(|id| id.to_string()).unwrap_or_default();
+        self.fetch_all(sql, args![owner, listing.ready_only, before, listing.limit]).await?.iter().map(video).collect()
+    }
+
+    /// Videos whose blobs are due to go.
+    pub async fn videos_to_purge(&self, now: i64) -> Result<Vec<VideoId>> {
+        let sql = "SELECT id FROM videos WHERE purge_at IS NOT NULL AND purge_at <= $1 ORDER BY purge_at LIMIT 100";
+        let rows = self.fetch_all(sql, args![now]).await?;
+        rows.iter().map(|row| VideoId::parse(&row.text("id")?)).collect()
+    }
+}
+
+impl Tx {
+    /// Inserts the video that a finished upload becomes.
+    pub async fn insert_video(&mut self, upload: &Upload) -> Result<()> {
+        let now = self.now().await?;
+        let sql = "INSERT INTO videos (id, owner, title, state, stage, created_at) VALUES ($1, $2, $3, 'processing', 'queued', $4)";
+        self.execute(sql, args![&upload.video, &upload.owner, &upload.title, now]).await.map(drop)
+    }
+
+    /// Says what a video in processing is busy with.
+    pub async fn set_stage(&mut self, video: &VideoId, stage: Stage) -> Result<()> {
+        let sql = "UPDATE videos SET stage = $2 WHERE id = $1 AND state = 'processing' AND stage <> $2";
+        self.execute(sql, args![video, stage.as_str()]).await.map(drop)
+    }
+
+    /// Moves a video in processing to `refused`; its blobs go at `purge_at`. `Conflict` when it is not in processing.
+    pub async fn refuse_video(&mut self, video: &VideoId, refusal: &Refusal, purge_at: i64) -> Result<()> {
+        let sql = "UPDATE videos SET state = 'refused', stage = 'done', refusal_code = $2, refusal_message = $3, purge_at = $4
+            WHERE id = $1 AND state = 'processing'";
+        let changed = self.execute(sql, args![video, &refusal.code, &refusal.message, purge_at]).await?;
+        if changed == 1 { Ok(()) } else { Err(Error::conflict("not-processing", format!("video {video} is not in processing"))) }
+    }
+
+    /// Marks a video in processing as failed (`true`), or a failed one as in processing again (`false`).
+    pub async fn set_failed(&mut self, video: &VideoId, failed: bool) -> Result<()> {
+        let (from, to) = if failed { ("processing", "failed") } else { ("failed", "processing") };
+        self.execute("UPDATE videos SET state = $3 WHERE id = $1 AND state = $2", args![video, from, to]).await.map(drop)
+    }
+
+    /// Marks a video deleted and due for purging; `NotFound` when it already was.
+    pub async fn delete_video(&mut self, video: &VideoId) -> Result<()> {
+        let now = self.now().await?;
+        let sql = "UPDATE videos SET state = 'deleted', stage = 'done', purge_at = $2 WHERE id = $1 AND state <> 'deleted'";
+        let changed = self.execute(sql, args![video, now]).await?;
+        if changed == 1 { Ok(()) } else { Err(Error::not_found(format!("there is no video {video}"))) }
+    }
+
+    /// Notes that a video's blobs are gone.
+    pub async fn purged(&mut self, video: &VideoId) -> Result<()> {
+        self.execute("UPDATE videos SET purge_at = NULL, poster_epoch = NULL WHERE id = $1", args![video]).await.map(drop)
+    }
+
+    /// Notes the poster that the stills job of `epoch` wrote.
+    pub async fn set_poster(&mut self, video: &VideoId, epoch: i64) -> Result<()> {
+        self.execute("UPDATE videos SET poster_epoch = $2 WHERE id = $1", args![video, epoch]).await.map(drop)
+    }
+
+    /// Raises a video's percentage to what its version's jobs have done; it never falls, and 100 is for `ready` alone.
+    pub async fn raise_percent(&mut self, video: &VideoId, version: &VersionId) -> Result<()> {
+        let sql =
+            "SELECT CAST(COALESCE(SUM(weight * progress_percent), 0) AS BIGINT) AS done, CAST(COALESCE(SUM(weight), 0) AS BIGINT) AS whole
+            FROM jobs WHERE version_id = $1 AND state <> 'cancelled'";
+        let Some(row) = self.fetch_optional(sql, args![version]).await? else { return Ok(()) };
+        let percent = (row.int("done")? / row.int("whole")?.max(1)).clamp(0, 99);
+        let sql = "UPDATE videos SET percent = $2 WHERE id = $1 AND percent < $2 AND state = 'processing'";
+        self.execute(sql, args![video, percent]).await.map(drop)
+    }
+}
