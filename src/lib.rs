@@ -3,4 +3,8 @@
 //! ARCHITECTURE.md is the map of this crate; the modules below are its rooms.
 
 pub mod catalog;
+pub mod config;
 pub mod domain;
+pub mod doorbell;
+pub mod failpoint;
+pub mod telemetry;
