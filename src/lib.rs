@@ -2,6 +2,7 @@
 //!
 //! ARCHITECTURE.md is the map of this crate; the modules below are its rooms.
 
+pub mod blobs;
 pub mod domain;
 pub mod keys;
 pub mod kms;
