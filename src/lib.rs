@@ -6,3 +6,4 @@ pub mod blobs;
 pub mod domain;
 pub mod keys;
 pub mod kms;
+pub mod uploads;

@@ -292,7 +292,9 @@ mod tests {
         for rest in ["master.m3u8", "720p/playlist.m3u8", "audio/init-3.mp4", "2160p/000000-1.m4s"] {
             assert_eq!(deliver(rest).map(|key| key.path()), Some(format!("videos/{video}/{version}/{rest}")));
         }
-        for rest in ["", "poster-1", "../x/master.m3u8", "720p/keys/1", "720p/1-1.m4s", "720p/%30.m4s", "720P/playlist.m3u8", "master.m3u8/"] {
+        for rest in
+            ["", "poster-1", "../x/master.m3u8", "720p/keys/1", "720p/1-1.m4s", "720p/%30.m4s", "720P/playlist.m3u8", "master.m3u8/"]
+        {
             assert_eq!(deliver(rest), None, "{rest}");
         }
     }

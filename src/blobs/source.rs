@@ -81,6 +81,9 @@ impl Shared {
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source").field("parts", &self.shared.parts.len()).field("size_bytes", &self.shared.size_bytes).finish_non_exhaustive()
+        f.debug_struct("Source")
+            .field("parts", &self.shared.parts.len())
+            .field("size_bytes", &self.shared.size_bytes)
+            .finish_non_exhaustive()
     }
 }

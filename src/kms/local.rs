@@ -155,7 +155,8 @@ impl Keyring {
     }
 
     fn kek(&self, id: &str) -> Result<LessSafeKey> {
-        let missing = || Error::internal("the keyring lacks a key-encryption key; restore keyring.json from a backup", format!("no kek {id}"));
+        let missing =
+            || Error::internal("the keyring lacks a key-encryption key; restore keyring.json from a backup", format!("no kek {id}"));
         let secret = self.contents.keks.get(id).ok_or_else(missing)?;
         let key = UnboundKey::new(&AES_256_GCM, &secret.0).map_err(|e| Error::internal("a key-encryption key has a wrong length", e))?;
         Ok(LessSafeKey::new(key))
@@ -361,8 +362,7 @@ mod tests {
         let (_folder, _, keyring) = made();
         let key = keyring.access_tokens();
         let claims = BTreeMap::from([("sub", "someone".to_owned()), ("exp", "4102444800".to_owned())]);
-        let token =
-            jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &EncodingKey::from_ed_der(key.pkcs8())).expect("signs");
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &EncodingKey::from_ed_der(key.pkcs8())).expect("signs");
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
