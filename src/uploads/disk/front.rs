@@ -1,0 +1,100 @@
+//! What is decided before s3s sees a request: cross-origin rules, and refusals that s3s 0.14 does not make itself.
+
+use super::bad_origin;
+use crate::domain::Result;
+use crate::uploads::{CHECKSUM_HEADER, MAX_EXPIRY_S};
+use axum::extract::Query;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
+    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, ORIGIN, VARY,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use s3s::{Body, S3Error, S3ErrorCode, s3_error};
+
+const METHODS: HeaderValue = HeaderValue::from_static("PUT");
+const HEADERS: HeaderValue = HeaderValue::from_static("content-length, content-md5, content-type, x-amz-checksum-sha256");
+const EXPOSED: HeaderValue = HeaderValue::from_static("etag, x-amz-checksum-sha256");
+const REMEMBER_S: HeaderValue = HeaderValue::from_static("3600");
+
+/// The cross-origin rules (Fetch standard, CORS protocol).
+pub(super) struct Front {
+    origins: Vec<HeaderValue>,
+}
+
+impl Front {
+    /// Rules that let pages of `origins` upload; `Invalid` for a text that is no origin.
+    pub(super) fn new(origins: &[String]) -> Result<Self> {
+        let read = |origin: &String| match origin.split_once("://") {
+            Some((_, host)) if !host.is_empty() && !host.contains('/') => HeaderValue::from_str(origin).map_err(|_| bad_origin(origin)),
+            _ => Err(bad_origin(origin)),
+        };
+        Ok(Self { origins: origins.iter().map(read).collect::<Result<_>>()? })
+    }
+
+    /// The answer to a preflight request, which carries no signature; `None` for any other request.
+    pub(super) fn preflight<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
+        if request.method() != Method::OPTIONS {
+            return None;
+        }
+        let origin = request.headers().get(ORIGIN).filter(|origin| self.origins.contains(origin));
+        if origin.is_none() || !request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+            return Some(refuse(s3_error!(AccessDenied, "pages of this origin may not upload here")));
+        }
+        let mut answer = Response::new(Body::empty());
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+        let headers = answer.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
+        headers.insert(ACCESS_CONTROL_MAX_AGE, REMEMBER_S);
+        self.allow_origin(origin, headers);
+        Some(answer)
+    }
+
+    /// Lets a page of an allowed `origin` read the answer with these `headers`.
+    pub(super) fn allow_origin(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+        headers.append(VARY, HeaderValue::from_static("origin"));
+        if let Some(origin) = origin.filter(|origin| self.origins.contains(origin)) {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        }
+    }
+}
+
+/// Refuses what no signature can make acceptable: old signatures, URLs that live too long, form uploads, parts whose checksum is not
+/// part of what was signed.
+pub(super) fn check(request: &Parts) -> Result<(), S3Error> {
+    let Ok(Query(query)) = Query::<Vec<(String, String)>>::try_from_uri(&request.uri) else {
+        return Err(s3_error!(InvalidURI, "the query cannot be read"));
+    };
+    let value = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let header = |name| request.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
+    if value("AWSAccessKeyId").is_some() || value("Signature").is_some() || header(AUTHORIZATION).starts_with(b"AWS ") {
+        return Err(s3_error!(InvalidRequest, "signature version 2 is not supported; use AWS4-HMAC-SHA256"));
+    }
+    if header(CONTENT_TYPE).starts_with(b"multipart/") {
+        return Err(s3_error!(NotImplemented, "form uploads are not supported; use presigned parts"));
+    }
+    let presigned = value("X-Amz-Signature").is_some();
+    let expires_s = value("X-Amz-Expires").and_then(|text| text.parse::<u64>().ok());
+    if presigned && !expires_s.is_some_and(|expires_s| (1..=MAX_EXPIRY_S).contains(&expires_s)) {
+        return Err(s3_error!(AuthorizationQueryParametersError, "X-Amz-Expires must be between 1 second and a week"));
+    }
+    let is_part = request.method == Method::PUT && value("uploadId").is_some();
+    let signs_checksum = value("X-Amz-SignedHeaders").is_some_and(|names| names.split(';').any(|name| name == CHECKSUM_HEADER));
+    let sent_checksums = request.headers.get_all(CHECKSUM_HEADER).iter().count();
+    if is_part && !(presigned && signs_checksum && sent_checksums == 1) {
+        return Err(s3_error!(AccessDenied, "parts need a presigned url that signs x-amz-checksum-sha256, and that header"));
+    }
+    Ok(())
+}
+
+/// The answer to a request that is refused with `error`.
+pub(super) fn refuse(error: S3Error) -> Response<Body> {
+    let code = error.code().clone();
+    error.to_http_response().unwrap_or_else(|_| {
+        let mut answer = Response::new(Body::empty());
+        *answer.status_mut() = S3ErrorCode::status_code(&code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        answer
+    })
+}
