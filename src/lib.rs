@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod blobs;
 pub mod domain;
+pub mod edge;
 pub mod keys;
 pub mod kms;
 pub mod links;
