@@ -4,6 +4,7 @@ pub mod error;
 pub mod event;
 pub mod ids;
 pub mod job;
+pub mod role;
 pub mod upload;
 pub mod video;
 

@@ -2,13 +2,19 @@
 //!
 //! ARCHITECTURE.md is the map of this crate; the modules below are its rooms.
 
+pub mod audit;
 pub mod blobs;
 pub mod catalog;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod doorbell;
+pub mod edge;
 pub mod failpoint;
 pub mod keys;
 pub mod kms;
+pub mod links;
+pub mod problem;
+pub mod recent;
 pub mod telemetry;
 pub mod uploads;

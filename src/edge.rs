@@ -1,0 +1,87 @@
+//! The edge: serves playlists and segments to whoever holds a playback token, and knows no database.
+//!
+//! Every request under `/t/` takes the same way, and each step can only refuse: the token is valid; it is for the video
+//! and version in the path; the path names something deliverable; the audit log has taken note; then bytes leave.
+
+mod conditional;
+mod delivery;
+mod encoding;
+mod origin;
+mod playlist;
+mod range;
+mod representation;
+
+pub use origin::{Origin, Pieces};
+
+use crate::audit;
+use crate::links::playback::Verifier;
+use crate::problem::{self, Problem};
+use axum::Router;
+use axum::middleware::{from_fn, map_response};
+use axum::response::Response;
+use axum::routing::get;
+use http::header::{ALLOW, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderName, HeaderValue, StatusCode};
+use playlist::Compressor;
+use std::fmt;
+use std::sync::Arc;
+
+/// Everything below `/t`, spelled out for the router, whose wildcards match no empty segment.
+///
+/// They are wildcards so that no path slips past the token check to a router's fallback. The api's key route, being
+/// more specific, still comes first.
+const PATHS: [&str; 6] = ["/t", "/t/", "/t//{*rest}", "/t/{token}", "/t/{token}/", "/t/{token}/{*rest}"];
+
+/// All that an edge may touch: blobs to read, public keys to verify with, and a log to append to.
+#[derive(Clone)]
+pub struct State {
+    origin: Arc<dyn Origin>,
+    verifier: Arc<Verifier>,
+    audit: Arc<dyn audit::Sink>,
+    compressor: Arc<Compressor>,
+}
+
+impl State {
+    /// An edge that reads from `origin`, trusts the keys of `verifier` and reports to `audit`.
+    pub fn new(origin: Arc<dyn Origin>, verifier: Arc<Verifier>, audit: Arc<dyn audit::Sink>) -> Self {
+        Self { origin, verifier, audit, compressor: Arc::new(Compressor::default()) }
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("edge::State").field("verifier", &self.verifier).finish_non_exhaustive()
+    }
+}
+
+/// The routes `GET|HEAD /t/{token}/v/{video}/{version}/{path}`, and a refusal for everything else below `/t`.
+///
+/// The server must be made by `into_make_service_with_connect_info::<SocketAddr>()`: refusals and deliveries are logged
+/// by the address of the connection, and headers such as `X-Forwarded-For` are not believed.
+pub fn router(state: State) -> Router {
+    let deliver = get(delivery::deliver).fallback(method_not_allowed);
+    PATHS
+        .into_iter()
+        .fold(Router::new(), |router, path| router.route(path, deliver.clone()))
+        .layer(map_response(protect))
+        .layer(from_fn(problem::identify))
+        .with_state(state)
+}
+
+async fn method_not_allowed() -> Problem {
+    let detail = "videos can only be read here: use GET or HEAD";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail).with_header(ALLOW, HeaderValue::from_static("GET, HEAD"))
+}
+
+/// The token is in the path, so the path must not become anyone's referrer; and no other site's page may embed what a
+/// viewer was given.
+async fn protect(mut response: Response) -> Response {
+    for (name, value) in [
+        (REFERRER_POLICY, "no-referrer"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
