@@ -8,7 +8,7 @@ tools=$cache/tools
 mkdir -p "$cache"
 export PATH="$tools/bin:$PATH"
 
-say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
+if [[ -t 2 ]]; then say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }; else say() { printf '%s\n' "$*" >&2; }; fi
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
