@@ -5,7 +5,7 @@ use super::source::Source;
 use syn::visit::{self, Visit};
 
 /// Names that say nothing about what is inside; `mod` is the old `mod.rs` layout.
-const BANNED: &[&str] = &["common", "helper", "helpers", "manager", "misc", "mod", "util", "utils"];
+const BANNED: &[&str] = &["common", "helpers", "manager", "misc", "mod", "util", "utils"];
 
 /// The file begins with `//!`; neither it, its folders nor its inline modules bear a banned name.
 pub fn check(source: &Source) -> Vec<Finding> {
