@@ -19,15 +19,15 @@ free_port() {
   echo "$port"
 }
 
-# json_field NAME: the string value of a field of the one-line JSON on standard input.
-json_field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
+# json_field NAME: the value of a string or number field of the JSON on standard input, which has no nested field of that name.
+json_field() { tr -d '\n' | sed -nE "s/.*\"$1\": *(\"([^\"]*)\"|([0-9]+)).*/\2\3/p"; }
 
 # start_server BINARY DATA LOG [OPTION…]: starts the server, waits until it is ready, sets server_pid and server_url.
 start_server() {
   local binary=$1 data=$2 log=$3
   shift 3
   mkdir -p "$data"
-  rm -f "$data/server.json"
+  server_field() { cat "$data/server.json" 2>/dev/null | json_field "$1"; }
   "$binary" serve --data "$data" "$@" >"$log" 2>&1 &
   server_pid=$!
   for _ in $(seq 300); do
@@ -35,8 +35,8 @@ start_server() {
       tail -n 20 "$log" >&2
       die "the server ended before it was ready; its log is $log"
     fi
-    server_url=$(tr -d '\n ' <"$data/server.json" 2>/dev/null | json_field url || true)
-    if [[ -n $server_url ]] && curl -fsS -o "$cache/readyz" "$server_url/readyz" 2>/dev/null; then return; fi
+    server_url=$(server_field url)
+    if [[ $(server_field pid) == "$server_pid" ]] && curl -fsS -o "$cache/readyz" "$server_url/readyz" 2>/dev/null; then return; fi
     sleep 0.1
   done
   tail -n 20 "$log" >&2
