@@ -27,7 +27,7 @@ start_server() {
   local binary=$1 data=$2 log=$3
   shift 3
   mkdir -p "$data"
-  server_field() { cat "$data/server.json" 2>/dev/null | json_field "$1"; }
+  server_field() { cat "$data/server.json" 2>/dev/null | json_field "$1" || true; }
   "$binary" serve --data "$data" "$@" >"$log" 2>&1 &
   server_pid=$!
   for _ in $(seq 300); do
