@@ -40,9 +40,9 @@ impl Source {
         Ok(Self { path: path.to_owned(), text: text.to_owned(), tokens, tree, code, tests: tests.0 })
     }
 
-    /// Whether `line` belongs to a test: in a `#[cfg(test)]` module, or in a file of the `tests` folder.
+    /// Whether `line` belongs to a test: in a `#[cfg(test)]` module, in `tests.rs`, or in a folder `tests`.
     pub fn is_test(&self, line: usize) -> bool {
-        self.path.starts_with("tests/") || self.path.contains("/tests/") || self.in_test_module(line)
+        self.path.split('/').any(|part| part == "tests" || part == "tests.rs") || self.in_test_module(line)
     }
 
     /// Whether `line` lies in a `#[cfg(test)]` module.
