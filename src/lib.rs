@@ -2,4 +2,5 @@
 //!
 //! ARCHITECTURE.md is the map of this crate; the modules below are its rooms.
 
+pub mod cli;
 pub mod domain;
