@@ -40,7 +40,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server: all roles in one process.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Upload files and follow them until they can be watched.
     Publish(publish::PublishArgs),
     /// List, show and delete videos.
@@ -111,7 +111,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     let data = cli.data;
     let connection = |data| Connection::resolve(data, &connection::Environment::of_process());
     match cli.command {
-        Command::Serve(args) => serve::run(data, args).await,
+        Command::Serve(args) => serve::run(data, *args).await,
         Command::Publish(args) => publish::run(connection(data)?, args).await,
         Command::Videos(command) => videos::run(connection(data)?, command).await,
         Command::Jobs(command) => jobs::run(connection(data)?, command).await,

@@ -12,8 +12,8 @@ use super::connection::{Connection, Endpoint};
 use super::failure::Failure;
 use crate::domain::ids::{JobId, UploadId, VideoId};
 use answers::{
-    BegunUpload, DeadLetter, DeadList, FinishedUpload, IssuedToken, JobList, NewToken, NewUpload, PartDeclaration, PartTicket, Playback, Redriven, Session,
-    Upload, Video, VideoPage,
+    BegunUpload, DeadLetter, DeadList, FinishedUpload, IssuedToken, JobList, NewToken, NewUpload, PartDeclaration, PartTicket, Playback,
+    Redriven, Session, Upload, Video, VideoPage,
 };
 use events::Events;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, DATE, HeaderValue};
@@ -21,6 +21,8 @@ use reqwest::{Body, Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, SystemTime};
 use transport::Transport;
+
+pub use transport::is_loopback;
 
 /// The longest an API call may take; uploads of parts and event streams have limits of their own.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -158,8 +160,9 @@ impl Client {
     fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Failure> {
         let Endpoint { url, token } = self.connection.endpoint()?;
         let url = url.join(path).map_err(|_| protocol("the server's URL cannot be extended"))?;
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-            .map_err(|_| Failure::new("bad-token", "the token holds characters that no token has: copy it again, whole and without quotes"))?;
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
+            Failure::new("bad-token", "the token holds characters that no token has: copy it again, whole and without quotes")
+        })?;
         bearer.set_sensitive(true);
         Ok(self.transport.client(&url)?.request(method, url).header(AUTHORIZATION, bearer))
     }

@@ -28,7 +28,11 @@ pub(super) enum JobsCommand {
 pub(super) async fn run(connection: Connection, command: JobsCommand) -> Result<Exit, Failure> {
     let JobsCommand::List { state, video, json } = command;
     let list = Client::new(connection).jobs(state.as_deref(), video.as_ref()).await?;
-    if json { output::json(&list)? } else { output::line(&table(&list.jobs))? }
+    if json {
+        output::json(&list)?
+    } else {
+        output::line(&table(&list.jobs))?
+    }
     Ok(Exit::Done)
 }
 

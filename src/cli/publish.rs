@@ -19,7 +19,7 @@ use super::{Exit, output};
 use crate::domain::ids::VideoId;
 use clap::{Args, ValueEnum};
 use futures_util::{StreamExt, stream};
-use patience::Patience;
+use patience::{Limits, Patience};
 use progress::Board;
 use report::Outcome;
 use source::LocalFile;
@@ -37,8 +37,7 @@ const FILES_AT_ONCE: usize = 2;
 /// Over all files: enough to fill a line with latency, few enough to leave memory and disks alone.
 const PARTS_AT_ONCE: usize = 4;
 
-/// How long a server that was reached may be away before an upload gives up.
-const OUTAGE_LIMIT: Duration = Duration::from_secs(600);
+const LIMITS: Limits = Limits { first_contact: Duration::from_secs(10), outage: Duration::from_secs(600) };
 
 #[derive(Debug, Args)]
 pub(super) struct PublishArgs {
@@ -74,13 +73,12 @@ struct Run {
     title: Option<String>,
     wait: Wait,
     states: Option<PathBuf>,
-    outage_limit: Duration,
 }
 
 impl Run {
     fn new(client: Client, board: Board, title: Option<String>, wait: Wait, states: Option<PathBuf>) -> Self {
         let (slots, started) = (Semaphore::new(PARTS_AT_ONCE), Instant::now());
-        Self { client, board, slots, started, title, wait, states, outage_limit: OUTAGE_LIMIT }
+        Self { client, board, slots, started, title, wait, states }
     }
 
     /// Milliseconds since the run began.
@@ -102,7 +100,7 @@ impl Run {
     async fn follow_through(&self, path: &Path, known: &RefCell<Option<VideoId>>) -> Result<Outcome, Failure> {
         let file = LocalFile::open(path)?;
         let progress = self.board.file(file.name(), file.size_bytes());
-        let patience = Patience::new(self.outage_limit, &progress);
+        let patience = Patience::new(LIMITS, &progress);
         let publication = upload::Publication { run: self, file: &file, progress: &progress, patience: &patience, known };
         tokio::select! {
             biased;

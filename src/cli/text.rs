@@ -56,8 +56,7 @@ impl<const N: usize> Table<N> {
 
 impl<const N: usize> fmt::Display for Table<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widths: [usize; N] =
-            std::array::from_fn(|column| self.rows.iter().map(|row| row[column].width()).max().unwrap_or_default());
+        let widths: [usize; N] = std::array::from_fn(|column| self.rows.iter().map(|row| row[column].width()).max().unwrap_or_default());
         for (index, row) in self.rows.iter().enumerate() {
             let mut line = String::new();
             for (cell, width) in row.iter().zip(widths) {
@@ -172,7 +171,9 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        for (bytes, shown) in [(0, "0 B"), (1536, "1.50 KiB"), (28_311_552, "27.0 MiB"), (1_073_741_823, "1.00 GiB"), (u64::MAX, "16384 PiB")] {
+        for (bytes, shown) in
+            [(0, "0 B"), (1536, "1.50 KiB"), (28_311_552, "27.0 MiB"), (1_073_741_823, "1.00 GiB"), (u64::MAX, "16384 PiB")]
+        {
             assert_eq!(size(bytes), shown);
         }
         assert_eq!((clock(0), clock(62_999), clock(3_723_000)), ("0:00".into(), "1:02".into(), "1:02:03".into()));

@@ -47,7 +47,7 @@ fn base() -> ClientBuilder {
 }
 
 /// Whether `url` can only mean this machine.
-pub(in crate::cli) fn is_loopback(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare == "localhost" || bare.ends_with(".localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

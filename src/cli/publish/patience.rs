@@ -7,8 +7,17 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// For the first contact: long enough for a server that is just starting, short enough for a mistyped address.
-const FIRST_CONTACT_LIMIT: Duration = Duration::from_secs(10);
+/// How long an outage may last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Of a server never reached: long enough for one that is just starting, short enough for a mistyped address.
+    pub(super) first_contact: Duration,
+    /// Of a server that was there.
+    pub(super) outage: Duration,
+}
+
+const SHORTEST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Shorter outages than this are not worth a word.
 const UNMENTIONED: Duration = Duration::from_secs(2);
@@ -18,7 +27,7 @@ const REMINDER: Duration = Duration::from_secs(60);
 
 /// The patience of one file's upload and following: an outage begins with a failure and ends with the next success of anything.
 pub(super) struct Patience<'a> {
-    limit: Duration,
+    limits: Limits,
     progress: &'a FileProgress<'a>,
     was_reached: Cell<bool>,
     outage: RefCell<Option<Outage>>,
@@ -27,25 +36,32 @@ pub(super) struct Patience<'a> {
 struct Outage {
     since: Instant,
     mentioned: Option<Instant>,
-    waits: ExponentialBackoff,
 }
 
 impl<'a> Patience<'a> {
-    /// Patience with outages up to `limit`, once the server was reached.
-    pub(super) fn new(limit: Duration, progress: &'a FileProgress<'a>) -> Self {
-        Self { limit, progress, was_reached: Cell::new(false), outage: RefCell::new(None) }
+    /// Patience with outages up to `limits`.
+    pub(super) fn new(limits: Limits, progress: &'a FileProgress<'a>) -> Self {
+        Self { limits, progress, was_reached: Cell::new(false), outage: RefCell::new(None) }
     }
 
     /// Repeats `attempt` while its failures are retryable and the outage is not too long.
     pub(super) async fn keep_trying<T>(&self, mut attempt: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+        let mut waits = backoff();
         loop {
             match attempt().await {
                 Ok(value) => {
                     self.succeeded();
                     return Ok(value);
                 }
-                Err(failure) => tokio::time::sleep(self.wait_after(failure)?).await,
+                Err(failure) => {
+                    // An attempt may have got somewhere before it failed: then this is another outage.
+                    if self.outage.borrow().is_none() {
+                        waits = backoff();
+                    }
+                    self.bear(failure)?;
+                }
             }
+            tokio::time::sleep(waits.next().unwrap_or(LONGEST_WAIT)).await;
         }
     }
 
@@ -57,15 +73,15 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// How long to wait after `failure`, or the failure itself when waiting is over or useless.
-    fn wait_after(&self, failure: Failure) -> Result<Duration, Failure> {
+    /// Notes `failure`, or gives it back when trying again is over or useless.
+    fn bear(&self, failure: Failure) -> Result<(), Failure> {
         let was_reached = self.was_reached.get();
         // A server that was there and left no address behind is restarting.
         let is_restarting = was_reached && failure.code() == "no-server";
         if !failure.is_retryable() && !is_restarting {
             return Err(failure);
         }
-        let limit = if was_reached { self.limit } else { self.limit.min(FIRST_CONTACT_LIMIT) };
+        let limit = if was_reached { self.limits.outage } else { self.limits.first_contact };
         let mut outage = self.outage.borrow_mut();
         let outage = outage.get_or_insert_with(Outage::begin);
         if outage.since.elapsed() >= limit {
@@ -75,18 +91,13 @@ impl<'a> Patience<'a> {
             let left = (limit - outage.since.elapsed()).as_secs();
             self.progress.note(&format!("{failure}; trying again for {left} s"));
         }
-        Ok(outage.waits.next().unwrap_or(REMINDER))
+        Ok(())
     }
 }
 
 impl Outage {
     fn begin() -> Self {
-        let waits = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(200))
-            .with_max_delay(Duration::from_secs(10))
-            .with_jitter()
-            .without_max_times();
-        Self { since: Instant::now(), mentioned: None, waits: waits.build() }
+        Self { since: Instant::now(), mentioned: None }
     }
 
     fn is_worth_a_word(&mut self) -> bool {
@@ -99,6 +110,11 @@ impl Outage {
         }
         is_due
     }
+}
+
+fn backoff() -> ExponentialBackoff {
+    let waits = ExponentialBuilder::default().with_min_delay(SHORTEST_WAIT).with_max_delay(LONGEST_WAIT);
+    waits.with_jitter().without_max_times().build()
 }
 
 fn gave_up(failure: &Failure, was_reached: bool, limit: Duration) -> Failure {
@@ -122,43 +138,56 @@ mod tests {
         Failure::new("unreachable", "away").with_retryable(true)
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_server_that_is_away_for_minutes_is_waited_for() {
+    const LIMITS: Limits = Limits { first_contact: Duration::ZERO, outage: Duration::from_millis(600) };
+
+    #[tokio::test]
+    async fn a_server_that_was_there_is_waited_for() {
         let board = Board::silent();
         let progress = board.file("a", 1);
-        let patience = Patience::new(Duration::from_secs(600), &progress);
+        let patience = Patience::new(LIMITS, &progress);
         patience.succeeded();
-        let started = Instant::now();
-        let back = patience.keep_trying(async || if started.elapsed().as_secs() < 300 { Err(away()) } else { Ok(()) }).await;
-        assert_eq!(back, Ok(()));
+        let mut failures = 3;
+        let attempt = async || {
+            failures -= 1;
+            if failures > 0 { Err(away()) } else { Ok(()) }
+        };
+        assert_eq!(patience.keep_trying(attempt).await, Ok(()));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn patience_ends_sooner_for_a_server_never_reached() {
+    #[tokio::test]
+    async fn patience_has_an_end_and_a_sooner_one_for_a_server_never_reached() {
         let board = Board::silent();
         let progress = board.file("a", 1);
-        for (was_reached, code, at_least_s, at_most_s) in [(false, "unreachable", 10, 25), (true, "gave-up", 600, 625)] {
-            let patience = Patience::new(Duration::from_secs(600), &progress);
-            if was_reached {
-                patience.succeeded();
-            }
-            let started = Instant::now();
-            let failure = patience.keep_trying(async || Err::<(), _>(away())).await.expect_err("never there");
-            assert_eq!(failure.code(), code);
-            assert!((at_least_s..=at_most_s).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
-        }
+        let patience = Patience::new(LIMITS, &progress);
+        let failure = patience.keep_trying(async || Err::<(), _>(away())).await.expect_err("never there");
+        assert_eq!(failure.code(), "unreachable");
+        patience.succeeded();
+        let began = Instant::now();
+        let failure = patience.keep_trying(async || Err::<(), _>(away())).await.expect_err("never there again");
+        assert_eq!(failure.code(), "gave-up");
+        assert!(began.elapsed() >= LIMITS.outage);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
+    async fn a_success_ends_the_outage() {
+        let board = Board::silent();
+        let progress = board.file("a", 1);
+        let patience = Patience::new(LIMITS, &progress);
+        patience.succeeded();
+        assert!(patience.bear(away()).is_ok());
+        assert!(patience.outage.borrow().is_some());
+        patience.succeeded();
+        assert!(patience.outage.borrow().is_none());
+    }
+
+    #[tokio::test]
     async fn a_missing_server_file_means_restarting_only_after_contact() {
         let board = Board::silent();
         let progress = board.file("a", 1);
-        let patience = Patience::new(Duration::from_secs(600), &progress);
-        let gone = || Err::<(), _>(Failure::new("no-server", "gone"));
-        assert_eq!(patience.keep_trying(async || gone()).await.expect_err("at once").code(), "no-server");
+        let patience = Patience::new(LIMITS, &progress);
+        let gone = || Failure::new("no-server", "gone");
+        assert_eq!(patience.bear(gone()).expect_err("never there").code(), "no-server");
         patience.succeeded();
-        let mut attempts = 0;
-        let back = patience.keep_trying(async || { attempts += 1; if attempts < 4 { gone() } else { Ok(()) } }).await;
-        assert_eq!(back, Ok(()));
+        assert!(patience.bear(gone()).is_ok());
     }
 }

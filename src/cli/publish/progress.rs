@@ -50,7 +50,15 @@ impl Board {
             Surface::Bars(bars) => Some(bars.add(ProgressBar::new(size_bytes).with_style(sending_style()).with_prefix(name.clone()))),
             _ => None,
         };
-        FileProgress { board: self, name, bar, size_bytes, sent_bytes: Arc::default(), phase: Cell::new(Phase::Sending), last: RefCell::default() }
+        FileProgress {
+            board: self,
+            name,
+            bar,
+            size_bytes,
+            sent_bytes: Arc::default(),
+            phase: Cell::new(Phase::Sending),
+            last: RefCell::default(),
+        }
     }
 
     /// Runs `write` with the bars out of the way.

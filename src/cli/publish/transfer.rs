@@ -4,7 +4,10 @@ use super::patience::Patience;
 use super::plan::{self, Part};
 use super::progress::{FileProgress, Meter};
 use super::source::LocalFile;
-use crate::cli::client::{Client, answers::{PartDeclaration, Upload}};
+use crate::cli::client::{
+    Client,
+    answers::{PartDeclaration, Upload},
+};
 use crate::cli::failure::Failure;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::cell::Cell;

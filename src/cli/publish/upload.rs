@@ -99,7 +99,8 @@ impl Publication<'_> {
             return Ok(None);
         }
         self.progress.note(&format!("going on where an earlier run stopped, with {} parts already there", upload.received.len()));
-        if let (Some(wanted), Some(first)) = (&self.run.title, upload.title.as_ref().filter(|title| self.run.title.as_ref() != Some(title))) {
+        if let (Some(wanted), Some(first)) = (&self.run.title, upload.title.as_ref().filter(|title| self.run.title.as_ref() != Some(title)))
+        {
             self.progress.note(&format!("the title stays as that run gave it, {}, not {}", Visible(first), Visible(wanted)));
         }
         Ok(Some(upload))
