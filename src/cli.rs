@@ -87,7 +87,7 @@ pub struct ServeArgs {
 pub enum Exit {
     /// Everything asked for was done: exit code 0.
     Done,
-    /// Something was not; it has been said: exit code 1. (Wrong usage is 2, by clap.)
+    /// Something was not; it has been said: exit code 1. (Wrong usage is 2, by clap or [`Failure::usage`].)
     Failed,
 }
 
@@ -123,7 +123,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
 
 fn failed(failure: &Failure) -> ExitCode {
     output::note(&format!("theatrum: {failure}"));
-    ExitCode::FAILURE
+    ExitCode::from(if failure.is_usage() { 2 } else { 1 })
 }
 
 #[cfg(test)]

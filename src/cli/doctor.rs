@@ -12,7 +12,6 @@ use super::text::Visible;
 use super::{Exit, output};
 use clap::Args;
 use serde::Serialize;
-use serde_json::json;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -69,6 +68,12 @@ impl Check {
     }
 }
 
+#[derive(Debug, Serialize)]
+struct Report {
+    ok: bool,
+    checks: Vec<Check>,
+}
+
 /// Examines this machine and the server the environment names; fails if any check does.
 pub(super) async fn run(flag: Option<PathBuf>, args: DoctorArgs) -> Result<Exit, Failure> {
     let environment = Environment::of_process();
@@ -80,16 +85,16 @@ pub(super) async fn run(flag: Option<PathBuf>, args: DoctorArgs) -> Result<Exit,
     checks.extend(network::examine(&data, [args.listen, args.s3_listen]).await);
     checks.push(clock::examine_year());
     checks.extend(network::examine_server(connection).await);
-    let is_ok = checks.iter().all(|check| check.status != Status::Fail);
+    let ok = checks.iter().all(|check| check.status != Status::Fail);
     if args.json {
-        output::json(&json!({ "ok": is_ok, "checks": checks }))?
+        output::json(&Report { ok, checks })?;
     } else {
-        output::line(&report(&checks))?
+        output::line(&for_people(&checks))?;
     }
-    Ok(if is_ok { Exit::Done } else { Exit::Failed })
+    Ok(if ok { Exit::Done } else { Exit::Failed })
 }
 
-fn report(checks: &[Check]) -> String {
+fn for_people(checks: &[Check]) -> String {
     let mut shown = String::new();
     for Check { name, status, found, mend } in checks {
         let word = match status {
@@ -107,8 +112,8 @@ fn report(checks: &[Check]) -> String {
     let (failed, warned) = (count(Status::Fail), count(Status::Warn));
     let verdict = match (failed, warned) {
         (0, 0) => "all is well".to_owned(),
-        (0, warned) => format!("Theatrum can run; {warned} things could be better"),
-        (failed, _) => format!("{failed} things keep Theatrum from running"),
+        (0, warned) => format!("Theatrum can run; warnings: {warned}"),
+        (failed, _) => format!("Theatrum cannot run like this; failures: {failed}"),
     };
     shown + &verdict
 }
@@ -124,13 +129,13 @@ mod tests {
             Check::warn("disk", "5.00 GiB free", "make room"),
             Check::fail("keyring", "keyring.json can be read by others", "chmod 600 keyring.json"),
         ];
-        insta::assert_snapshot!(report(&checks), @r"
+        insta::assert_snapshot!(for_people(&checks), @r"
         ok    ffmpeg       version 5.1.9
         warn  disk         5.00 GiB free
                            → make room
         FAIL  keyring      keyring.json can be read by others
                            → chmod 600 keyring.json
-        1 things keep Theatrum from running
+        Theatrum cannot run like this; failures: 1
         ");
     }
 

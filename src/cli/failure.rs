@@ -18,6 +18,11 @@ impl Failure {
         Self { code: code.into(), message: message.into(), status: None, retryable: false }
     }
 
+    /// A command line that contradicts itself in a way its grammar cannot say.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new("usage", message)
+    }
+
     /// The same failure, marked as worth another try or not.
     #[must_use]
     pub fn with_retryable(mut self, retryable: bool) -> Self {
@@ -50,6 +55,11 @@ impl Failure {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         self.retryable
+    }
+
+    /// Whether the caller, not the world, has to change something: exit code 2.
+    pub fn is_usage(&self) -> bool {
+        self.code == "usage"
     }
 
     /// Whether the server says that the thing is not there.

@@ -113,7 +113,7 @@ impl Run {
 /// Publishes the files of `args` and prints one result for each, in their order.
 pub(super) async fn run(connection: Connection, args: PublishArgs) -> Result<Exit, Failure> {
     if args.title.is_some() && args.files.len() > 1 {
-        return Err(Failure::new("one-title", "--title names a single video: publish the files one by one, or leave it out"));
+        return Err(Failure::usage("--title names a single video: publish the files one by one, or leave it out"));
     }
     let run = Run::new(Client::new(connection), Board::of_stderr(), args.title, args.wait, state::folder());
     let interrupt = watch_signals()?;

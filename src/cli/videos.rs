@@ -73,12 +73,13 @@ async fn list(client: &Client, limit: u32) -> Result<Vec<Video>, Failure> {
             return Ok(videos);
         }
         let page = client.videos(wanted.min(PAGE), cursor.as_deref()).await?;
-        let is_last = page.videos.is_empty();
+        let is_last = page.videos.is_empty() || page.next_cursor.is_none() || page.next_cursor == cursor;
         videos.extend(page.videos);
-        match page.next_cursor {
-            Some(next) if !is_last => cursor = Some(next),
-            _ => return Ok(videos),
+        if is_last {
+            videos.truncate(limit as usize);
+            return Ok(videos);
         }
+        cursor = page.next_cursor;
     }
 }
 

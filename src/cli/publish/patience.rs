@@ -48,20 +48,19 @@ impl<'a> Patience<'a> {
     pub(super) async fn keep_trying<T>(&self, mut attempt: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
         let mut waits = backoff();
         loop {
-            match attempt().await {
+            let failure = match attempt().await {
                 Ok(value) => {
                     self.succeeded();
                     return Ok(value);
                 }
-                Err(failure) => {
-                    // An attempt may have got somewhere before it failed: then this is another outage.
-                    if self.outage.borrow().is_none() {
-                        waits = backoff();
-                    }
-                    self.bear(failure)?;
-                }
+                Err(failure) => failure,
+            };
+            // An attempt may have got somewhere before it failed: then this is another outage.
+            if self.outage.borrow().is_none() {
+                waits = backoff();
             }
-            tokio::time::sleep(waits.next().unwrap_or(LONGEST_WAIT)).await;
+            let left = self.bear(failure)?;
+            tokio::time::sleep(waits.next().unwrap_or(LONGEST_WAIT).min(left)).await;
         }
     }
 
@@ -73,8 +72,8 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// Notes `failure`, or gives it back when trying again is over or useless.
-    fn bear(&self, failure: Failure) -> Result<(), Failure> {
+    /// How much longer to bear `failure`; gives it back when trying again is over or useless.
+    fn bear(&self, failure: Failure) -> Result<Duration, Failure> {
         let was_reached = self.was_reached.get();
         // A server that was there and left no address behind is restarting.
         let is_restarting = was_reached && failure.code() == "no-server";
@@ -84,14 +83,14 @@ impl<'a> Patience<'a> {
         let limit = if was_reached { self.limits.outage } else { self.limits.first_contact };
         let mut outage = self.outage.borrow_mut();
         let outage = outage.get_or_insert_with(Outage::begin);
-        if outage.since.elapsed() >= limit {
+        let left = limit.saturating_sub(outage.since.elapsed());
+        if left.is_zero() {
             return Err(gave_up(&failure, was_reached, limit));
         }
         if outage.is_worth_a_word() {
-            let left = (limit - outage.since.elapsed()).as_secs();
-            self.progress.note(&format!("{failure}; trying again for {left} s"));
+            self.progress.note(&format!("{failure}; trying again for {} s", left.as_secs()));
         }
-        Ok(())
+        Ok(left)
     }
 }
 

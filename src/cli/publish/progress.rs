@@ -122,8 +122,11 @@ impl FileProgress<'_> {
     pub(super) fn processing(&self, video: &Video) {
         let is_first = self.phase.replace(Phase::Processing { stage: video.stage, percent: video.percent }) == Phase::Sending;
         if let (Some(bar), true) = (&self.bar, is_first) {
-            bar.set_style(processing_style());
+            // The numbers before the style that shows them, so that no sent byte is read as a percent.
             bar.set_length(100);
+            bar.set_position(u64::from(video.percent));
+            bar.set_message(doing(video.stage));
+            bar.set_style(processing_style());
         }
     }
 
