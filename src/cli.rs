@@ -1,0 +1,177 @@
+//! The command line: `serve` runs the house, every other command is a client of its HTTP API.
+//!
+//! Standard output carries results only, standard error everything meant for people; exit codes are in [`Exit`].
+
+pub mod client;
+pub mod connection;
+mod dead;
+mod doctor;
+pub mod failure;
+mod jobs;
+mod output;
+mod publish;
+mod serve;
+mod text;
+mod token;
+mod videos;
+
+use clap::{Args, Parser, Subcommand};
+use connection::Connection;
+use failure::Failure;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Self-hosted video on demand for hospitals and universities.
+///
+/// Commands other than `serve` find the local server by its data folder (--data, or THEATRUM_DATA),
+/// any other server by THEATRUM_URL and THEATRUM_TOKEN. A token is never taken from the command line,
+/// where every user of the machine could read it.
+#[derive(Debug, Parser)]
+#[command(name = "theatrum", version, max_term_width = 100)]
+pub struct Cli {
+    /// Data folder [default: $THEATRUM_DATA, else $XDG_DATA_HOME/theatrum, else ~/.local/share/theatrum].
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: all roles in one process.
+    Serve(Box<ServeArgs>),
+    /// Upload files and follow them until they can be watched.
+    Publish(publish::PublishArgs),
+    /// List, show and delete videos.
+    #[command(subcommand)]
+    Videos(videos::VideosCommand),
+    /// List the jobs that make videos.
+    #[command(subcommand)]
+    Jobs(jobs::JobsCommand),
+    /// List, show and redrive dead letters: jobs that failed for good.
+    #[command(subcommand)]
+    Dead(dead::DeadCommand),
+    /// Issue access tokens.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Check this machine and the data folder, and say how to mend what is wrong.
+    Doctor(doctor::DoctorArgs),
+}
+
+/// What `theatrum serve` may be told on the command line; each overrides the configuration file and its defaults.
+#[derive(Debug, Default, Args)]
+pub struct ServeArgs {
+    /// Address of the API and the page; port 0 takes a free one [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Address of the S3 endpoint that receives uploads; port 0 takes a free one [default: 127.0.0.1:8081].
+    #[arg(long, value_name = "ADDR")]
+    pub s3_listen: Option<SocketAddr>,
+    /// URL under which browsers reach the API and the page: decides links and the Content-Security-Policy.
+    #[arg(long, value_name = "URL", value_parser = text::web_url)]
+    pub public_url: Option<reqwest::Url>,
+    /// URL under which clients reach the S3 endpoint: decides presigned hosts and CORS.
+    #[arg(long, value_name = "URL", value_parser = text::web_url)]
+    pub s3_public_url: Option<reqwest::Url>,
+    /// Catalog: `sqlite` in the data folder, or postgres://…; a password belongs into the configuration or PGPASSFILE.
+    #[arg(long, value_name = "URL")]
+    pub catalog: Option<String>,
+    /// Configuration file; theatrum.default.toml holds every setting with its default.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// How a command ended that could run at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything asked for was done: exit code 0.
+    Done,
+    /// Something was not; it has been said: exit code 1. (Wrong usage is 2, by clap or [`Failure::usage`].)
+    Failed,
+}
+
+/// Runs the parsed command to its end and gives the process's exit code.
+pub fn run(cli: Cli) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&Failure::new("no-runtime", format!("could not start the runtime: {error}"))),
+    };
+    let ended = runtime.block_on(dispatch(cli));
+    // A part being hashed for an interrupted upload is not waited for.
+    runtime.shutdown_background();
+    match ended {
+        Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::Failed) => ExitCode::FAILURE,
+        Err(failure) => failed(&failure),
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
+    let data = cli.data;
+    let connection = |data| Connection::resolve(data, &connection::Environment::of_process());
+    match cli.command {
+        Command::Serve(args) => serve::run(data, *args).await,
+        Command::Publish(args) => publish::run(connection(data)?, args).await,
+        Command::Videos(command) => videos::run(connection(data)?, command).await,
+        Command::Jobs(command) => jobs::run(connection(data)?, command).await,
+        Command::Dead(command) => dead::run(connection(data)?, command).await,
+        Command::Token(command) => token::run(connection(data)?, command).await,
+        Command::Doctor(args) => doctor::run(data, args).await,
+    }
+}
+
+fn failed(failure: &Failure) -> ExitCode {
+    output::note(&format!("theatrum: {failure}"));
+    ExitCode::from(if failure.is_usage() { 2 } else { 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_data_folder_is_named_before_or_after_the_command() {
+        for line in ["theatrum --data /d videos list", "theatrum videos list --data /d", "theatrum serve --data /d"] {
+            assert_eq!(parse(line).expect(line).data, Some(PathBuf::from("/d")), "{line}");
+        }
+    }
+
+    #[test]
+    fn serve_takes_addresses_and_urls() {
+        let line = "theatrum serve --listen 127.0.0.1:0 --s3-listen [::1]:81 --public-url https://v.example/ --catalog postgres://h/d";
+        let Command::Serve(args) = parse(line).expect(line).command else { panic!("not serve") };
+        assert_eq!(args.listen.map(|address| address.port()), Some(0));
+        assert_eq!(args.s3_listen.map(|address| address.is_ipv6()), Some(true));
+        assert_eq!(args.public_url.expect("given").as_str(), "https://v.example/");
+        assert_eq!(args.catalog.as_deref(), Some("postgres://h/d"));
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2() {
+        for line in [
+            "theatrum",
+            "theatrum publish",
+            "theatrum publish a.mp4 --wait never",
+            "theatrum videos show ../../etc/passwd",
+            "theatrum jobs list --state lost",
+            "theatrum token issue --role king --subject x",
+            "theatrum token issue --role viewer --subject x --token secret",
+            "theatrum token issue --role viewer --subject x --expires-in soon",
+            "theatrum serve --listen nowhere",
+            "theatrum serve --public-url ftp://h/",
+        ] {
+            assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
+        }
+    }
+}

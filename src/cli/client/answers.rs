@@ -1,0 +1,295 @@
+//! What the API takes and answers, as this client reads it. `--json` prints these again, so the field order is for people.
+
+use crate::domain::ids::{JobId, UploadId, VersionId, VideoId};
+use crate::domain::video::{Refusal, Stage, State};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The request that begins an upload.
+#[derive(Debug, Serialize)]
+pub struct NewUpload<'a> {
+    /// The file's own name, without its folder.
+    pub filename: &'a str,
+    /// The file's size.
+    pub size_bytes: u64,
+    /// A title; the server makes one from the file name when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<&'a str>,
+}
+
+/// A begun upload.
+#[derive(Debug, Deserialize)]
+pub struct BegunUpload {
+    /// Its id.
+    pub upload: UploadId,
+    /// The video it will become.
+    pub video: VideoId,
+    /// The size of every part but the last.
+    pub part_size_bytes: u64,
+}
+
+/// Where an upload stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UploadState {
+    /// It takes parts.
+    Open,
+    /// It has become a source.
+    Finished,
+    /// Its owner gave it up.
+    Aborted,
+    /// It was abandoned for too long.
+    Expired,
+}
+
+/// An upload as the server sees it.
+#[derive(Debug, Deserialize)]
+pub struct Upload {
+    /// Its id.
+    pub upload: UploadId,
+    /// The video it becomes.
+    pub video: VideoId,
+    /// The title it was begun with.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// The size it was begun with.
+    pub size_bytes: u64,
+    /// The size of every part but the last.
+    pub part_size_bytes: u64,
+    /// Where it stands.
+    pub state: UploadState,
+    /// The parts that are there.
+    #[serde(default)]
+    pub received: Vec<PartDeclaration>,
+}
+
+/// A part: its number from 1, size and SHA-256 in lowercase hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartDeclaration {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Its size.
+    pub size_bytes: u64,
+    /// Its digest.
+    pub sha256: String,
+}
+
+/// A presigned request for one part. Its URL is a secret while it lasts.
+#[derive(Deserialize)]
+pub struct PartTicket {
+    /// The part's number.
+    pub number: u32,
+    /// The HTTP method.
+    pub method: String,
+    /// Where to send it.
+    pub url: String,
+    /// The headers that the signature covers.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// The answer to `finish`.
+#[derive(Debug, Deserialize)]
+pub struct FinishedUpload {
+    /// The video that is now being made.
+    pub video: VideoId,
+}
+
+/// A video.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Video {
+    /// Its id.
+    pub video: VideoId,
+    /// Its title, which may hold any character.
+    pub title: String,
+    /// Who uploaded it.
+    pub owner: String,
+    /// Where it stands.
+    pub state: State,
+    /// Whether it can be watched already.
+    pub playable: bool,
+    /// What its processing is busy with.
+    pub stage: Stage,
+    /// How much of the processing is done.
+    pub percent: u8,
+    /// When its upload began.
+    pub created_at: i64,
+    /// When it could first be watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playable_at: Option<i64>,
+    /// When it was complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<i64>,
+    /// Its length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// Its width in square pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Its height in pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// Its qualities.
+    #[serde(default)]
+    pub renditions: Vec<Rendition>,
+    /// Whether its source was cut short and published as far as it goes.
+    #[serde(default)]
+    pub truncated: bool,
+    /// Whether it has a poster.
+    #[serde(default)]
+    pub has_poster: bool,
+    /// Why it will not be published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+    /// The page where people watch it.
+    pub watch_url: String,
+}
+
+/// One quality of a video, or its audio.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Rendition {
+    /// Its name.
+    pub name: String,
+    /// `video` or `audio`.
+    pub kind: String,
+    /// Its width.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Its height.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+}
+
+/// A page of videos.
+#[derive(Debug, Deserialize)]
+pub struct VideoPage {
+    /// The videos, newest first.
+    pub videos: Vec<Video>,
+    /// Where the next page begins, if there is one.
+    #[serde(default)]
+    pub next_cursor: Option<String>,
+}
+
+/// A session for watching.
+#[derive(Debug, Deserialize)]
+pub struct Playback {
+    /// The master playlist; whoever holds this URL may watch.
+    pub playback_url: String,
+}
+
+/// A list of jobs.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct JobList {
+    /// The jobs.
+    pub jobs: Vec<Job>,
+}
+
+/// A job.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub job: JobId,
+    /// What it does.
+    pub kind: String,
+    /// The video it works for.
+    pub video: VideoId,
+    /// The version it works for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<VersionId>,
+    /// `queued`, `running`, `done`, `dead` or `cancelled`.
+    pub state: String,
+    /// How often it was begun.
+    pub attempts: u32,
+    /// How often it was claimed.
+    pub epoch: u64,
+    /// How much of it is done.
+    pub progress_percent: u8,
+    /// When it may run.
+    pub run_at: i64,
+    /// Until when its worker holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_until: Option<i64>,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<i64>,
+    /// Why its last attempt failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// All dead letters.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeadList {
+    /// The letters.
+    pub dead: Vec<DeadLetter>,
+}
+
+/// A job that failed for good; cause, stderr_tail and payload only when asked for by its id.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The job.
+    pub job: JobId,
+    /// What it was to do.
+    pub kind: String,
+    /// The video it worked for.
+    pub video: VideoId,
+    /// When it died.
+    pub died_at: i64,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// Why, with every cause below it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// The last words of its ffmpeg.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stderr_tail: Option<String>,
+    /// What it was to work on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<serde_json::Value>,
+}
+
+/// A dead job that was put back.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Redriven {
+    /// The job.
+    pub job: JobId,
+    /// Its state now.
+    pub state: String,
+}
+
+/// The request for a token.
+#[derive(Debug, Serialize)]
+pub struct NewToken<'a> {
+    /// `admin`, `author` or `viewer`.
+    pub role: &'a str,
+    /// Whose token it is.
+    pub subject: &'a str,
+    /// How long it lasts; the server decides when it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_in_s: Option<u64>,
+}
+
+/// A token as issued.
+#[derive(Serialize, Deserialize)]
+pub struct IssuedToken {
+    /// The secret.
+    pub token: String,
+    /// Its role.
+    pub role: String,
+    /// Whose it is.
+    pub subject: String,
+    /// When it expires.
+    pub expires_at: i64,
+}
+
+/// Who the caller is.
+#[derive(Debug, Deserialize)]
+pub struct Session {
+    /// The subject.
+    pub subject: String,
+    /// The role.
+    pub role: String,
+}

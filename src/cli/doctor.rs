@@ -1,0 +1,147 @@
+//! `theatrum doctor`: what this machine lacks, what that means, and how to mend it.
+
+mod clock;
+mod folder;
+mod media;
+mod network;
+mod sandbox;
+
+use super::connection::{Connection, Environment};
+use super::failure::Failure;
+use super::text::Visible;
+use super::{Exit, output};
+use clap::Args;
+use serde::Serialize;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Address that `serve` will listen on.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Address that `serve` will receive uploads on.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    s3_listen: SocketAddr,
+    /// Print {"ok":…,"checks":[{"name","status","found","mend"}…]}.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Status {
+    /// As it should be.
+    Ok,
+    /// Theatrum works, but not as well as it could.
+    Warn,
+    /// Theatrum does not work.
+    Fail,
+}
+
+/// One examined thing.
+#[derive(Debug, Serialize)]
+pub(super) struct Check {
+    name: &'static str,
+    status: Status,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+}
+
+impl Check {
+    /// `name` is as it should be.
+    pub(super) fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, status: Status::Ok, found: found.into(), mend: None }
+    }
+
+    /// `name` could be better; `mend` says how.
+    pub(super) fn warn(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { name, status: Status::Warn, found: found.into(), mend: Some(mend.into()) }
+    }
+
+    /// `name` keeps Theatrum from working; `mend` says what to do.
+    pub(super) fn fail(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { name, status: Status::Fail, found: found.into(), mend: Some(mend.into()) }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    ok: bool,
+    checks: Vec<Check>,
+}
+
+/// Examines this machine and the server the environment names; fails if any check does.
+pub(super) async fn run(flag: Option<PathBuf>, args: DoctorArgs) -> Result<Exit, Failure> {
+    let environment = Environment::of_process();
+    let data = environment.data_folder(flag.clone())?;
+    let connection = Connection::resolve(flag, &environment);
+    let mut checks = media::examine().await;
+    checks.push(sandbox::sandbox_level());
+    checks.extend(folder::examine(&data));
+    checks.extend(network::examine(&data, [args.listen, args.s3_listen]).await);
+    checks.push(clock::examine_year());
+    checks.extend(network::examine_server(connection).await);
+    let ok = checks.iter().all(|check| check.status != Status::Fail);
+    if args.json {
+        output::json(&Report { ok, checks })?;
+    } else {
+        output::line(&for_people(&checks))?;
+    }
+    Ok(if ok { Exit::Done } else { Exit::Failed })
+}
+
+fn for_people(checks: &[Check]) -> String {
+    let mut shown = String::new();
+    for Check { name, status, found, mend } in checks {
+        let word = match status {
+            Status::Ok => "ok  ",
+            Status::Warn => "warn",
+            Status::Fail => "FAIL",
+        };
+        // Writing to a String cannot fail.
+        let _written = writeln!(shown, "{word}  {name:<12} {}", Visible(found));
+        for line in mend.iter().flat_map(|mend| mend.lines()) {
+            let _written = writeln!(shown, "{:19}→ {}", "", Visible(line));
+        }
+    }
+    let count = |wanted| checks.iter().filter(|check| check.status == wanted).count();
+    let (failed, warned) = (count(Status::Fail), count(Status::Warn));
+    let verdict = match (failed, warned) {
+        (0, 0) => "all is well".to_owned(),
+        (0, warned) => format!("Theatrum can run; warnings: {warned}"),
+        (failed, _) => format!("Theatrum cannot run like this; failures: {failed}"),
+    };
+    shown + &verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_finding_says_what_it_means_and_how_to_mend_it() {
+        let checks = [
+            Check::ok("ffmpeg", "version 5.1.9"),
+            Check::warn("disk", "5.00 GiB free", "make room"),
+            Check::fail("keyring", "keyring.json can be read by others", "chmod 600 keyring.json"),
+        ];
+        insta::assert_snapshot!(for_people(&checks), @r"
+        ok    ffmpeg       version 5.1.9
+        warn  disk         5.00 GiB free
+                           → make room
+        FAIL  keyring      keyring.json can be read by others
+                           → chmod 600 keyring.json
+        Theatrum cannot run like this; failures: 1
+        ");
+    }
+
+    #[test]
+    fn json_names_the_status_in_lowercase() {
+        let text = serde_json::to_string(&Check::warn("disk", "small", "grow")).expect("serializable");
+        assert_eq!(text, r#"{"name":"disk","status":"warn","found":"small","mend":"grow"}"#);
+    }
+}

@@ -1,0 +1,121 @@
+//! Parts over the wire: hash, declare, put, four at once, each as often as it takes.
+
+use super::patience::Patience;
+use super::plan::{self, Part};
+use super::progress::{FileProgress, Meter};
+use super::source::LocalFile;
+use crate::cli::client::{
+    Client,
+    answers::{PartDeclaration, Upload},
+};
+use crate::cli::failure::Failure;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// How often the storage may refuse one part before it is believed: URLs expire, clocks are set, bits flip.
+const REFUSALS_BELIEVED: u32 = 5;
+
+/// A connection that takes no byte and gives no answer for this long is dead.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
+
+const METER_EVERY: Duration = Duration::from_millis(200);
+
+/// The transfer of one file's missing parts.
+pub(super) struct Transfer<'a> {
+    pub(super) client: &'a Client,
+    pub(super) file: &'a LocalFile,
+    pub(super) upload: &'a Upload,
+    pub(super) slots: &'a Semaphore,
+    pub(super) progress: &'a FileProgress<'a>,
+    pub(super) patience: &'a Patience<'a>,
+}
+
+impl Transfer<'_> {
+    /// Sends every part that the server lacks or holds with other content.
+    pub(super) async fn run(&self) -> Result<(), Failure> {
+        if self.upload.part_size_bytes == 0 {
+            return Err(Failure::new("not-understood", "the server named no part size: is it a Theatrum of this version?"));
+        }
+        self.progress.sending_anew();
+        let received: BTreeMap<u32, &str> = self.upload.received.iter().map(|part| (part.number, part.sha256.as_str())).collect();
+        let parts = plan::parts(self.file.size_bytes(), self.upload.part_size_bytes);
+        let sends = stream::iter(parts).map(|part| {
+            let theirs = received.get(&part.number).copied();
+            async move { self.deliver(&part, theirs).await }
+        });
+        sends.buffer_unordered(super::PARTS_AT_ONCE).try_collect().await
+    }
+
+    async fn deliver(&self, part: &Part, theirs: Option<&str>) -> Result<(), Failure> {
+        let _slot = self.slots.acquire().await.map_err(|_| Failure::new("interrupted", "the upload was called off"))?;
+        let refusals = Cell::new(0);
+        self.patience
+            .keep_trying(async || {
+                // A fresh hash and a fresh URL each time: whichever was stale, it no longer is.
+                let attempt = self.attempt(part, theirs).await;
+                attempt.map_err(|failure| retry_refusals(failure, &refusals))
+            })
+            .await
+    }
+
+    async fn attempt(&self, part: &Part, theirs: Option<&str>) -> Result<(), AttemptFailure> {
+        let ours = self.file.hash(part).await?;
+        if theirs == Some(ours.as_str()) {
+            self.progress.skipped(part.size_bytes());
+            return Ok(());
+        }
+        let declared = PartDeclaration { number: part.number, size_bytes: part.size_bytes(), sha256: ours };
+        let tickets = self.client.declare_parts(&self.upload.upload, &[declared]).await?;
+        let ticket = tickets.into_iter().find(|ticket| ticket.number == part.number);
+        let ticket = ticket.ok_or_else(|| Failure::new("not-understood", "the server gave a part no URL"))?;
+        let meter = self.progress.meter();
+        let body = self.file.body(part, meter.counter());
+        let sent = tokio::select! {
+            sent = self.client.put_part(&ticket, part.size_bytes(), body) => sent,
+            stalled = watch(&meter) => Err(stalled),
+        };
+        // A file that changes below its own body breaks the connection: the change is the news.
+        self.file.check_unchanged()?;
+        sent.map_err(AttemptFailure::Put)?;
+        meter.keep();
+        Ok(())
+    }
+}
+
+enum AttemptFailure {
+    Put(Failure),
+    Other(Failure),
+}
+
+impl From<Failure> for AttemptFailure {
+    fn from(failure: Failure) -> Self {
+        Self::Other(failure)
+    }
+}
+
+fn retry_refusals(failure: AttemptFailure, refusals: &Cell<u32>) -> Failure {
+    match failure {
+        AttemptFailure::Put(failure) if failure.status().is_some() && !failure.is_retryable() => {
+            refusals.set(refusals.get() + 1);
+            failure.with_retryable(refusals.get() < REFUSALS_BELIEVED)
+        }
+        AttemptFailure::Put(failure) | AttemptFailure::Other(failure) => failure,
+    }
+}
+
+/// Counts bytes as they leave; ends when none has for too long.
+async fn watch(meter: &Meter) -> Failure {
+    let mut ticks = tokio::time::interval(METER_EVERY);
+    let mut moved = Instant::now();
+    while moved.elapsed() < STALL_LIMIT {
+        ticks.tick().await;
+        if meter.count() {
+            moved = Instant::now();
+        }
+    }
+    Failure::new("unreachable", "the storage takes no more bytes").with_retryable(true)
+}

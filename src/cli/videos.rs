@@ -1,0 +1,179 @@
+//! `theatrum videos`: list, show, delete.
+
+use super::client::{Client, answers::Video};
+use super::connection::Connection;
+use super::failure::Failure;
+use super::text::{self, Table, Visible};
+use super::{Exit, output};
+use crate::domain::ids::VideoId;
+use crate::domain::video::State;
+use clap::Subcommand;
+use serde_json::json;
+use std::fmt::Write;
+
+const PAGE: u32 = 100;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum VideosCommand {
+    /// List videos, newest first.
+    List {
+        /// At most this many [default: all].
+        #[arg(long, value_name = "N")]
+        limit: Option<u32>,
+        /// Print {"videos":[…]} as the API gives them.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one video.
+    Show {
+        /// The video's id.
+        #[arg(value_name = "ID", value_parser = VideoId::parse)]
+        video: VideoId,
+        /// Print the video as the API gives it.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete one video for good: its keys first, then its files.
+    Delete {
+        /// The video's id.
+        #[arg(value_name = "ID", value_parser = VideoId::parse)]
+        video: VideoId,
+        /// Print {"video":ID,"state":"deleted"}.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs a `videos` command against the server.
+pub(super) async fn run(connection: Connection, command: VideosCommand) -> Result<Exit, Failure> {
+    let client = Client::new(connection);
+    match command {
+        VideosCommand::List { limit, json } => {
+            let videos = list(&client, limit.unwrap_or(u32::MAX)).await?;
+            if json { output::json(&json!({ "videos": videos }))? } else { output::line(&table(&videos))? }
+        }
+        VideosCommand::Show { video, json } => {
+            let video = client.video(&video).await?;
+            if json { output::json(&video)? } else { output::line(&details(&video))? }
+        }
+        VideosCommand::Delete { video, json } => {
+            client.delete_video(&video).await?;
+            if json { output::json(&json!({ "video": video, "state": "deleted" }))? } else { output::note(&format!("deleted {video}")) }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn list(client: &Client, limit: u32) -> Result<Vec<Video>, Failure> {
+    let mut videos = Vec::new();
+    let mut cursor = None;
+    loop {
+        let wanted = limit.saturating_sub(u32::try_from(videos.len()).unwrap_or(u32::MAX));
+        if wanted == 0 {
+            return Ok(videos);
+        }
+        let page = client.videos(wanted.min(PAGE), cursor.as_deref()).await?;
+        let is_last = page.videos.is_empty() || page.next_cursor.is_none() || page.next_cursor == cursor;
+        videos.extend(page.videos);
+        if is_last {
+            videos.truncate(limit as usize);
+            return Ok(videos);
+        }
+        cursor = page.next_cursor;
+    }
+}
+
+fn table(videos: &[Video]) -> String {
+    let mut table = Table::new(["VIDEO", "STATE", "LENGTH", "CREATED", "OWNER", "TITLE"]);
+    for video in videos {
+        table.row([
+            video.video.to_string(),
+            state(video),
+            video.duration_ms.map(text::clock).unwrap_or_default(),
+            text::utc(video.created_at),
+            text::clipped(&video.owner, 20),
+            text::clipped(&video.title, 50),
+        ]);
+    }
+    table.to_string()
+}
+
+fn state(video: &Video) -> String {
+    match video.state {
+        State::Processing if video.playable => format!("playable {} %", video.percent),
+        State::Processing => format!("processing {} %", video.percent),
+        settled => settled.as_str().to_owned(),
+    }
+}
+
+fn details(video: &Video) -> String {
+    let mut shown = format!("title     {}\nvideo     {}\nstate     {}", Visible(&video.title), video.video, state(video));
+    let mut add = |name: &str, value: &str| {
+        // Writing to a String cannot fail.
+        let _written = write!(shown, "\n{name:<9} {value}");
+    };
+    if let Some(refusal) = &video.refusal {
+        add("refused", &format!("{} ({})", Visible(&refusal.message), Visible(&refusal.code)));
+    }
+    if video.truncated {
+        add("note", "the source was cut short; the video goes as far as it does");
+    }
+    add("owner", &Visible(&video.owner).to_string());
+    add("created", &text::utc(video.created_at));
+    if let Some(ready_at) = video.ready_at {
+        add("ready", &text::utc(ready_at));
+    }
+    if let Some(duration_ms) = video.duration_ms {
+        add("length", &text::clock(duration_ms));
+    }
+    if let (Some(width), Some(height)) = (video.width, video.height) {
+        add("picture", &format!("{width}×{height}"));
+    }
+    let renditions: Vec<_> = video.renditions.iter().map(|rendition| Visible(&rendition.name).to_string()).collect();
+    if !renditions.is_empty() {
+        add("qualities", &renditions.join(", "));
+    }
+    add("watch", &Visible(&video.watch_url).to_string());
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn video(title: &str, extra: serde_json::Value) -> Video {
+        let mut value = json!({
+            "video": "0123456789abcdef0123456789abcdef", "title": title, "owner": "admin", "state": "ready", "playable": true,
+            "stage": "done", "percent": 100, "created_at": 0, "renditions": [], "watch_url": "http://h/watch/0123456789abcdef0123456789abcdef"
+        });
+        value.as_object_mut().expect("object").extend(extra.as_object().expect("object").clone());
+        serde_json::from_value(value).expect("a video")
+    }
+
+    #[test]
+    fn a_hostile_title_cannot_leave_its_cell() {
+        let shown = table(&[video("x\u{1b}[31m\r\nfake row", json!({}))]);
+        assert_eq!(shown.lines().count(), 2);
+        assert!(shown.ends_with(r"x\u{1b}[31m\r\nfake row"), "{shown}");
+    }
+
+    #[test]
+    fn a_refusal_is_shown_with_its_reason() {
+        let refusal = json!({"state": "refused", "refusal": {"code": "no-picture", "message": "this file holds no picture"}});
+        insta::assert_snapshot!(details(&video("Lecture", refusal)), @r"
+        title     Lecture
+        video     0123456789abcdef0123456789abcdef
+        state     refused
+        refused   this file holds no picture (no-picture)
+        owner     admin
+        created   1970-01-01 00:00:00 UTC
+        watch     http://h/watch/0123456789abcdef0123456789abcdef
+        ");
+    }
+
+    #[test]
+    fn json_keeps_the_names_of_the_api() {
+        let text = serde_json::to_string(&video("T", json!({"duration_ms": 5}))).expect("serializable");
+        insta::assert_snapshot!(text, @r#"{"video":"0123456789abcdef0123456789abcdef","title":"T","owner":"admin","state":"ready","playable":true,"stage":"done","percent":100,"created_at":0,"duration_ms":5,"renditions":[],"truncated":false,"has_poster":false,"watch_url":"http://h/watch/0123456789abcdef0123456789abcdef"}"#);
+    }
+}
