@@ -1,9 +1,14 @@
 //! The audit log: who asked for what, and what they got.
 
+mod log;
+
 use crate::domain::Result;
 use crate::domain::ids::{SessionId, VersionId, VideoId};
 use async_trait::async_trait;
 use std::net::IpAddr;
+
+pub use crate::catalog::audit::Entry;
+pub use log::Log;
 
 /// What kind of object an edge delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

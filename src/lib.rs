@@ -2,6 +2,7 @@
 //!
 //! ARCHITECTURE.md is the map of this crate; the modules below are its rooms.
 
+pub mod api;
 pub mod audit;
 pub mod blobs;
 pub mod catalog;
@@ -11,9 +12,12 @@ pub mod domain;
 pub mod doorbell;
 pub mod edge;
 pub mod failpoint;
+pub mod ingest;
 pub mod keys;
 pub mod kms;
+pub mod library;
 pub mod links;
+pub mod policy;
 pub mod problem;
 pub mod recent;
 pub mod telemetry;

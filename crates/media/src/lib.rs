@@ -1,1 +1,4 @@
-//! x
+//! The pure part of Theatrum.
+pub mod crypt;
+pub mod playlist;
+pub mod time;

@@ -1,0 +1,68 @@
+//! The page, built into the binary: its files by name, and `index.html` for every route of the page itself.
+
+use crate::problem::Problem;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, Method, StatusCode};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+const INDEX: &str = "index.html";
+/// Vite puts a digest into the names under this folder, so that they may be kept for ever.
+const HASHED: &str = "assets/";
+
+#[derive(RustEmbed)]
+#[folder = "web/dist"]
+#[allow_missing = true]
+struct Files;
+
+/// The fallback of all routes: a file of the page, the page itself, or 404.
+pub(super) async fn serve(request: Request) -> Response {
+    let path = request.uri().path().trim_start_matches('/');
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "the page can only be read").into_response();
+    }
+    let (name, file) = match Files::get(path) {
+        Some(file) => (path, Some(file)),
+        None if is_route(path) => (INDEX, Files::get(INDEX)),
+        None => (path, None),
+    };
+    match file {
+        Some(file) => answer(name, file, request.headers()),
+        None if name == INDEX => {
+            Problem::new(StatusCode::NOT_FOUND, "page-missing", "this binary was built without the page: run `make build`").into_response()
+        }
+        None => Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this address").into_response(),
+    }
+}
+
+/// The routes that the page itself knows.
+fn is_route(path: &str) -> bool {
+    matches!(path, "" | "signin") || path.strip_prefix("watch/").is_some_and(|id| !id.contains('/'))
+}
+
+fn answer(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
+    let etag = format!("\"{}\"", hex::encode(&file.metadata.sha256_hash()[..16]));
+    let cache = if name.starts_with(HASHED) { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let caching = [(CACHE_CONTROL, cache.to_owned()), (ETAG, etag.clone())];
+    if headers.get(IF_NONE_MATCH).is_some_and(|sent| sent.as_bytes() == etag.as_bytes()) {
+        return (StatusCode::NOT_MODIFIED, caching).into_response();
+    }
+    (caching, [(CONTENT_TYPE, content_type(name))], file.data.into_owned()).into_response()
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map_or("", |(_, ending)| ending) {
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "ico" => "image/x-icon",
+        "json" => "application/json",
+        "webmanifest" => "application/manifest+json",
+        "woff2" => "font/woff2",
+        "txt" => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}

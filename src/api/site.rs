@@ -1,0 +1,77 @@
+//! What the public URLs decide: links, origins, and the headers of every answer.
+
+use super::State;
+use crate::domain::ids::{VersionId, VideoId};
+use crate::links::Token;
+use axum::extract::{Request, State as Api};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use http::{HeaderName, HeaderValue};
+
+const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+
+/// Where the page and the S3 endpoint are, as browsers see them.
+#[derive(Clone, Debug)]
+pub struct Site {
+    public_url: String,
+    s3_origin: String,
+    policy: HeaderValue,
+}
+
+impl Site {
+    /// A site at `public_url` whose uploads go to `s3_public_url`; both are origins without a slash at their end.
+    pub fn new(public_url: String, s3_public_url: String) -> crate::domain::Result<Self> {
+        let policy = format!(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; font-src 'self'; \
+             connect-src 'self' {s3_public_url}; media-src 'self' blob:; worker-src 'self' blob:; manifest-src 'self'; \
+             base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        );
+        let policy = HeaderValue::from_str(&policy)
+            .map_err(|error| crate::domain::Error::internal("the S3 URL does not fit into a header", error))?;
+        Ok(Self { public_url, s3_origin: s3_public_url, policy })
+    }
+
+    /// The page's origin.
+    pub fn origin(&self) -> &str {
+        &self.public_url
+    }
+
+    /// The S3 endpoint's origin.
+    pub fn s3_origin(&self) -> &str {
+        &self.s3_origin
+    }
+
+    /// Whether browsers reach the page by TLS.
+    pub fn is_secure(&self) -> bool {
+        self.public_url.starts_with("https://")
+    }
+
+    /// The page on which a video plays.
+    pub fn watch_url(&self, video: &VideoId) -> String {
+        format!("{}/watch/{video}", self.public_url)
+    }
+
+    /// The master playlist of a session. A secret: it holds the token.
+    pub fn playback_url(&self, token: &Token, video: &VideoId, version: &VersionId) -> String {
+        format!("{}/t/{}/v/{video}/{version}/master.m3u8", self.public_url, token.as_str())
+    }
+}
+
+/// Middleware: the headers that every answer of this role carries.
+pub(super) async fn headers(Api(api): Api<State>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, api.site.policy.clone());
+    for (name, value) in [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CROSS_ORIGIN_OPENER_POLICY, "same-origin"),
+        (PERMISSIONS_POLICY, "camera=(), microphone=(), geolocation=()"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

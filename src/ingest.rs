@@ -1,0 +1,247 @@
+//! How a file comes in: begin, declare parts, receive them, finish, abort.
+//!
+//! Bytes go from the client to the S3 endpoint (`uploads`); this room keeps the rows. An upload becomes a video by one transaction
+//! in [`Ingest::finish`], whose time does not depend on the file's size: every part was durable before.
+
+mod ledger;
+
+use crate::blobs::{Blobs, Key, Prefix};
+use crate::catalog::Catalog;
+use crate::domain::event::Kind as EventKind;
+use crate::domain::ids::{UploadId, VideoId};
+use crate::domain::job::{Kind, NewJob};
+use crate::domain::upload::{Part, Request, State, Upload, part_size_bytes};
+use crate::domain::{Error, ErrorKind, Result};
+use crate::doorbell::Doorbell;
+use crate::failpoint;
+use crate::keys::Keys;
+use crate::transaction;
+use crate::uploads::{PresignedPart, Presigner};
+pub use ledger::Ledger;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Parts that one call may declare.
+pub const MOST_DECLARED: usize = 100;
+/// Missing parts that one answer names.
+const MOST_NAMED: usize = 100;
+const PROBE_PRIORITY: i64 = 0;
+
+/// The operator's limits.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The largest file.
+    pub max_size_bytes: u64,
+    /// The preferred part.
+    pub part_size_bytes: u64,
+    /// Until an unfinished upload is dropped.
+    pub lifetime: Duration,
+    /// Of a part's URL.
+    pub url_lifetime: Duration,
+}
+
+/// The use cases of an upload. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    /// The rows.
+    pub catalog: Catalog,
+    /// Where parts lie.
+    pub blobs: Blobs,
+    /// Makes root keys.
+    pub keys: Keys,
+    /// Makes part URLs.
+    pub presigner: Arc<Presigner>,
+    /// Wakes workers.
+    pub doorbell: Doorbell,
+    /// The operator's limits.
+    pub limits: Limits,
+}
+
+/// A part that a client is about to send.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Declared {
+    /// From 1.
+    pub number: u64,
+    /// Its length.
+    pub size_bytes: u64,
+    /// Its digest, 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+/// The payload of a probe.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProbePayload {
+    /// The source to examine.
+    pub source: crate::domain::ids::SourceId,
+}
+
+/// What [`Ingest::finish`] gives.
+#[derive(Clone, Debug)]
+pub enum Finished {
+    /// The upload is a video now, or was one before.
+    Done(Upload),
+    /// These parts have not arrived; the first hundred are named.
+    Missing(Vec<u64>),
+}
+
+impl Ingest {
+    /// Opens an upload for `owner` and makes the root key of the video it will become.
+    pub async fn begin(&self, owner: &str, request: Request) -> Result<Upload> {
+        let video = VideoId::new();
+        let (_, wrapped) = self.keys.make(&video).await?;
+        let lifetime_ms = i64::try_from(self.limits.lifetime.as_millis()).unwrap_or(i64::MAX);
+        let mut upload = Upload {
+            id: UploadId::new(),
+            video,
+            owner: owner.to_owned(),
+            part_size_bytes: part_size_bytes(request.size_bytes, self.limits.part_size_bytes),
+            filename: request.filename,
+            title: request.title,
+            size_bytes: request.size_bytes,
+            state: State::Open,
+            expires_at: 0,
+        };
+        transaction!(self.catalog, |tx| {
+            upload.expires_at = tx.now().await?.saturating_add(lifetime_ms);
+            tx.insert_upload(&upload, &wrapped).await
+        })?;
+        Ok(upload)
+    }
+
+    /// Declares parts and gives a URL for each, as often as wanted. The URL signs the digest, the row keeps the length.
+    pub async fn declare(&self, id: &UploadId, declared: &[Declared]) -> Result<Vec<(u64, PresignedPart)>> {
+        let upload = self.catalog.upload(id).await?;
+        must_be_open(&upload)?;
+        if declared.is_empty() || declared.len() > MOST_DECLARED {
+            return Err(Error::invalid("part-count", format!("declare 1 to {MOST_DECLARED} parts at once")));
+        }
+        let parts = declared.iter().map(|part| check(&upload, part)).collect::<Result<Vec<_>>>()?;
+        let orphans = transaction!(self.catalog, |tx| {
+            let mut orphans = Vec::new();
+            for (part, _) in &parts {
+                orphans.extend(tx.declare_part(id, part).await?);
+            }
+            Ok::<_, Error>(orphans)
+        })?;
+        for orphan in &orphans {
+            self.drop_blob(orphan).await;
+        }
+        let mut presigned = Vec::with_capacity(parts.len());
+        for (part, digest) in &parts {
+            presigned.push((part.number, self.presign(&upload, part, digest).await?));
+        }
+        Ok(presigned)
+    }
+
+    /// An upload and its declared parts.
+    pub async fn status(&self, id: &UploadId) -> Result<(Upload, Vec<Part>)> {
+        Ok((self.catalog.upload(id).await?, self.catalog.upload_parts(id).await?))
+    }
+
+    /// Turns an upload into a video: source, probe and event in one transaction (invariant 1). A second call answers as the first did.
+    pub async fn finish(&self, id: &UploadId) -> Result<Finished> {
+        failpoint::hit("finish");
+        let finished = transaction!(self.catalog, |tx| {
+            let upload = tx.upload(id).await?;
+            if upload.state == State::Finished {
+                return Ok(Finished::Done(upload));
+            }
+            must_be_open(&upload)?;
+            let missing = missing(&upload, &tx.upload_parts(id).await?);
+            if !missing.is_empty() {
+                return Ok(Finished::Missing(missing));
+            }
+            tx.end_upload(id, State::Finished).await?;
+            tx.insert_video(&upload).await?;
+            let source = tx.insert_source(&upload).await?;
+            tx.insert_job(&probe(&upload, source)?).await?;
+            tx.append_event(EventKind::UploadFinished, &upload.video, "{}").await?;
+            Ok(Finished::Done(Upload { state: State::Finished, ..upload }))
+        })?;
+        failpoint::hit("finished");
+        if let Finished::Done(upload) = &finished {
+            self.doorbell.ring_work();
+            self.doorbell.video_changed(&upload.video);
+        }
+        Ok(finished)
+    }
+
+    /// Gives an upload up; its parts go at once. A finished one is `Conflict`; aborting twice is fine.
+    pub async fn abort(&self, id: &UploadId) -> Result<()> {
+        self.end(id, State::Aborted).await
+    }
+
+    /// Drops every upload whose time is over; gives how many.
+    pub async fn expire(&self) -> Result<usize> {
+        let now = transaction!(self.catalog, |tx| tx.now().await)?;
+        let overdue = self.catalog.overdue_uploads(now).await?;
+        for id in &overdue {
+            self.end(id, State::Expired).await?;
+        }
+        Ok(overdue.len())
+    }
+
+    async fn end(&self, id: &UploadId, end: State) -> Result<()> {
+        let ended = transaction!(self.catalog, |tx| {
+            let upload = tx.upload(id).await?;
+            match upload.state {
+                State::Open => tx.end_upload(id, end).await?,
+                State::Finished => return Err(Error::conflict("upload-finished", "the upload is finished: delete its video instead")),
+                State::Aborted | State::Expired => {}
+            }
+            tx.shred_root_key(&upload.video).await?;
+            Ok(upload)
+        })?;
+        self.keys.forget(&ended.video);
+        self.blobs.delete_prefix(&Prefix::Sources(ended.video)).await.map(drop)
+    }
+
+    async fn presign(&self, upload: &Upload, part: &Part, digest: &[u8; 32]) -> Result<PresignedPart> {
+        let number = u32::try_from(part.number).map_err(|error| Error::internal("a part number is out of range", error))?;
+        self.presigner.part(&upload.id, number, digest, self.limits.url_lifetime).await
+    }
+
+    async fn drop_blob(&self, path: &str) {
+        let deleted = match Key::parse(path) {
+            Ok(key) => self.blobs.delete(&key).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = deleted {
+            // It is nobody's blob; it goes with its video's folder at the latest.
+            tracing::warn!(cause = %error.chain(), "could not delete a superseded part");
+        }
+    }
+}
+
+fn must_be_open(upload: &Upload) -> Result<()> {
+    match upload.state {
+        State::Open => Ok(()),
+        State::Finished => Err(Error::conflict("upload-finished", "this upload is already finished")),
+        State::Aborted | State::Expired => {
+            Err(Error::new(ErrorKind::Conflict, "upload-ended", format!("this upload is {}: begin a new one", upload.state.as_str())))
+        }
+    }
+}
+
+fn check(upload: &Upload, declared: &Declared) -> Result<(Part, [u8; 32])> {
+    let size_bytes = upload.part_size(declared.number)?;
+    if declared.size_bytes != size_bytes {
+        let message = format!("part {} must have {size_bytes} bytes, not {}", declared.number, declared.size_bytes);
+        return Err(Error::invalid("part-size", message));
+    }
+    let malformed = || Error::invalid("part-digest", format!("the sha256 of part {} must be 64 hexadecimal digits", declared.number));
+    let digest = hex::decode(&declared.sha256).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()).ok_or_else(malformed)?;
+    Ok((Part { number: declared.number, size_bytes, sha256: hex::encode(digest), blob: None }, digest))
+}
+
+fn missing(upload: &Upload, parts: &[Part]) -> Vec<u64> {
+    let received: std::collections::HashSet<u64> = parts.iter().filter(|part| part.blob.is_some()).map(|part| part.number).collect();
+    (1..=upload.parts()).filter(|number| !received.contains(number)).take(MOST_NAMED).collect()
+}
+
+fn probe(upload: &Upload, source: crate::domain::ids::SourceId) -> Result<NewJob> {
+    let payload = serde_json::to_string(&ProbePayload { source }).map_err(|error| Error::internal("could not write a payload", error))?;
+    Ok(NewJob { kind: Kind::Probe, payload, video: upload.video.clone(), version: None, priority: PROBE_PRIORITY, weight: 1 })
+}

@@ -1,0 +1,171 @@
+//! What people do with videos: see, list, watch, delete, and repair.
+
+mod playback;
+
+use crate::audit::{Entry, Log};
+use crate::blobs::{Blobs, Key};
+use crate::catalog::Catalog;
+use crate::catalog::jobs::Listing as JobListing;
+use crate::catalog::videos::Listing;
+use crate::domain::event::Kind as EventKind;
+use crate::domain::ids::{JobId, VideoId};
+use crate::domain::job::{Job, State as JobState};
+use crate::domain::role::Role;
+use crate::domain::video::{Rendition, Video};
+use crate::domain::{Error, Result};
+use crate::doorbell::Doorbell;
+use crate::keys::Keys;
+use crate::links::playback::Signer;
+use crate::policy::{Action, Actor, decide};
+use crate::transaction;
+use bytes::Bytes;
+pub use playback::{Playback, Viewer};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The most videos that one page of a listing holds.
+pub const MOST_LISTED: u64 = 100;
+
+/// The use cases of a video. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Library {
+    /// The rows.
+    pub catalog: Catalog,
+    /// Posters.
+    pub blobs: Blobs,
+    /// Opens root keys.
+    pub keys: Keys,
+    /// The audit log.
+    pub audit: Arc<Log>,
+    /// Tells streams and workers.
+    pub doorbell: Doorbell,
+    /// Signs playback tokens.
+    pub signer: Arc<Signer>,
+    /// The least lifetime of a playback session.
+    pub min_lifetime: Duration,
+}
+
+/// Who calls, from where, as the audit log wants it.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The person or machine.
+    pub actor: Actor,
+    /// The client's network address.
+    pub address: String,
+    /// The request's id.
+    pub request_id: Option<String>,
+}
+
+impl Caller {
+    /// An entry for the audit log, to be completed by its use case.
+    pub fn entry(&self, action: &str, decision: crate::policy::Decision) -> Entry {
+        Entry {
+            actor: self.actor.subject.clone(),
+            role: self.actor.role.to_string(),
+            address: Some(self.address.clone()),
+            action: action.to_owned(),
+            decision: decision.as_str(),
+            reason: decision.reason().to_owned(),
+            request_id: self.request_id.clone(),
+            ..Entry::default()
+        }
+    }
+}
+
+impl Library {
+    /// A video that the actor may see. One that they may not see is `NotFound`, as if it were not there.
+    pub async fn see(&self, actor: &Actor, id: &VideoId) -> Result<Video> {
+        let video = self.catalog.video(id).await?;
+        match decide(actor, Action::See(&video)).permit() {
+            Ok(()) => Ok(video),
+            Err(_) => Err(Error::not_found(format!("there is no video {id}"))),
+        }
+    }
+
+    /// A video's renditions; none before it is planned.
+    pub async fn renditions(&self, video: &Video) -> Result<Vec<Rendition>> {
+        match &video.version {
+            Some(version) => self.catalog.renditions(version).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// At most `limit` videos that the actor may see, newest first, after `before`.
+    pub async fn list(&self, actor: &Actor, before: Option<VideoId>, limit: u64) -> Result<Vec<Video>> {
+        let (owner, ready_only) = match actor.role {
+            Role::Admin => (None, false),
+            Role::Author => (Some(actor.subject.clone()), false),
+            Role::Viewer => (None, true),
+        };
+        self.catalog.videos(&Listing { owner, ready_only, before, limit: limit.clamp(1, MOST_LISTED) }).await
+    }
+
+    /// A video's poster, decrypted, with the epoch that names it; `NotFound` before it is made.
+    pub async fn poster(&self, actor: &Actor, id: &VideoId) -> Result<Bytes> {
+        let video = self.see(actor, id).await?;
+        let none = || Error::not_found(format!("video {id} has no poster"));
+        let (version, epoch) = video.version.zip(video.poster_epoch).ok_or_else(none)?;
+        let root = self.keys.open(id, &self.catalog.wrapped_root_key(id).await?).await?;
+        let key = Key::Poster { video: id.clone(), version, epoch: epoch.cast_unsigned() };
+        self.blobs.get_sealed(&key, &root).await
+    }
+
+    /// Deletes a video: its key and jobs in one transaction, its blobs soon after (invariant 6).
+    pub async fn delete(&self, caller: &Caller, id: &VideoId) -> Result<()> {
+        let video = self.see(&caller.actor, id).await?;
+        let decision = decide(&caller.actor, Action::Delete(&video));
+        let entry = Entry { video: Some(id.to_string()), ..caller.entry("delete", decision) };
+        if decision.permit().is_err() {
+            self.audit.append(&entry).await?;
+            return decision.permit();
+        }
+        transaction!(self.catalog, |tx| {
+            tx.delete_video(id).await?;
+            tx.shred_root_key(id).await?;
+            tx.abandon_versions(id).await?;
+            tx.cancel_jobs(id).await?;
+            tx.append_event(EventKind::VideoDeleted, id, "{}").await?;
+            tx.append_audit(&entry).await
+        })?;
+        self.keys.forget(id);
+        self.doorbell.video_changed(id);
+        self.doorbell.ring_upkeep();
+        Ok(())
+    }
+
+    /// Jobs that the actor may see.
+    pub async fn jobs(&self, actor: &Actor, state: Option<JobState>, video: Option<VideoId>) -> Result<Vec<Job>> {
+        decide(actor, Action::ListJobs).permit()?;
+        let owner = (actor.role != Role::Admin).then(|| actor.subject.clone());
+        self.catalog.jobs(&JobListing { state, video, owner }).await
+    }
+
+    /// The dead letters.
+    pub async fn dead(&self, actor: &Actor) -> Result<Vec<Job>> {
+        decide(actor, Action::Operate).permit()?;
+        self.catalog.jobs(&JobListing { state: Some(JobState::Dead), ..JobListing::default() }).await
+    }
+
+    /// One dead letter.
+    pub async fn dead_letter(&self, actor: &Actor, id: &JobId) -> Result<Job> {
+        decide(actor, Action::Operate).permit()?;
+        let job = self.catalog.job(id).await?;
+        if job.state == JobState::Dead { Ok(job) } else { Err(Error::not_found(format!("there is no dead letter {id}"))) }
+    }
+
+    /// Queues a dead job again; its video is in processing from then on.
+    pub async fn redrive(&self, caller: &Caller, id: &JobId) -> Result<()> {
+        let decision = decide(&caller.actor, Action::Operate);
+        decision.permit()?;
+        let job = self.catalog.job(id).await?;
+        let entry = Entry { video: Some(job.video.to_string()), object: Some(id.to_string()), ..caller.entry("redrive", decision) };
+        transaction!(self.catalog, |tx| {
+            tx.redrive(id).await?;
+            tx.set_failed(&job.video, false).await?;
+            tx.append_audit(&entry).await
+        })?;
+        self.doorbell.ring_work();
+        self.doorbell.video_changed(&job.video);
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+//! Watching: a session is decided on once, and again for each key.
+
+use super::{Caller, Library};
+use crate::audit::Entry;
+use crate::catalog::playback::Session;
+use crate::domain::ids::{SessionId, VersionId, VideoId};
+use crate::domain::role::Role;
+use crate::domain::video::{RenditionName, State, Video};
+use crate::domain::{Error, ErrorKind, Result};
+use crate::links::Token;
+use crate::links::playback::{Grant, Pass};
+use crate::policy::{Action, Actor, Decision, decide};
+use crate::transaction;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use theatrum_media::crypt::ContentKey;
+
+/// A session that may begin.
+#[derive(Clone, Debug)]
+pub struct Playback {
+    /// Its id.
+    pub session: SessionId,
+    /// The token that carries it in the path.
+    pub token: Token,
+    /// The video.
+    pub video: VideoId,
+    /// The version that plays.
+    pub version: VersionId,
+    /// Epoch milliseconds.
+    pub expires_at: i64,
+}
+
+/// Who asks for a key: what a valid playback token said, and from where.
+#[derive(Clone, Debug)]
+pub struct Viewer<'a> {
+    /// The token's content.
+    pub pass: &'a Pass,
+    /// The client's network address.
+    pub address: String,
+    /// The request's id.
+    pub request_id: Option<String>,
+}
+
+impl Library {
+    /// Decides whether the caller may watch, writes that down, and opens a session (invariant 8: the entry is durable first).
+    pub async fn watch(&self, caller: &Caller, id: &VideoId) -> Result<Playback> {
+        let video = self.see(&caller.actor, id).await?;
+        let decision = decide(&caller.actor, Action::Watch(&video));
+        if let Err(error) = decision.permit() {
+            self.audit.append(&Entry { video: Some(id.to_string()), ..caller.entry("playback", decision) }).await?;
+            return Err(error);
+        }
+        let version = playable_version(&video)?;
+        let grant = Grant { session: SessionId::new(), video: id.clone(), version: version.clone() };
+        let signed = self.signer.sign(&grant, self.lifetime(&video), now_ms())?;
+        let session = Session {
+            id: grant.session.clone(),
+            video: id.clone(),
+            version: version.clone(),
+            subject: caller.actor.subject.clone(),
+            role: caller.actor.role.to_string(),
+            expires_at: signed.expires_at_ms,
+            revoked_at: None,
+        };
+        let entry = Entry {
+            session: Some(grant.session.to_string()),
+            video: Some(id.to_string()),
+            version: Some(version.to_string()),
+            ..caller.entry("playback", decision)
+        };
+        transaction!(self.catalog, |tx| {
+            tx.insert_playback_session(&session).await?;
+            tx.append_audit(&entry).await
+        })?;
+        Ok(Playback { session: grant.session, token: signed.token, video: id.clone(), version, expires_at: signed.expires_at_ms })
+    }
+
+    /// Releases one content key. The decision is made anew and is in the audit log before the key leaves; without its entry there is
+    /// no key, only `Unavailable` (invariant 8).
+    pub async fn release_key(&self, viewer: &Viewer<'_>, rendition: &RenditionName, index: u64) -> Result<ContentKey> {
+        let outcome = self.decide_key(viewer.pass).await;
+        let (subject, role, decision) = match &outcome {
+            Ok((session, decision)) => (session.subject.clone(), session.role.clone(), *decision),
+            Err(error) if error.kind() == ErrorKind::NotFound => ("unknown".to_owned(), "none".to_owned(), Decision::Deny("gone")),
+            Err(_) => return outcome.and(Err(Error::unavailable("the key cannot be released now", "no decision"))),
+        };
+        let entry = Entry {
+            actor: subject,
+            role,
+            session: Some(viewer.pass.session.to_string()),
+            address: Some(viewer.address.clone()),
+            action: "key".to_owned(),
+            video: Some(viewer.pass.video.to_string()),
+            version: Some(viewer.pass.version.to_string()),
+            object: Some(format!("{rendition}/{index}")),
+            decision: decision.as_str(),
+            reason: decision.reason().to_owned(),
+            request_id: viewer.request_id.clone(),
+        };
+        let unwritten = |error| {
+            Error::new(ErrorKind::Unavailable, "audit-unavailable", "the key cannot be released: its audit entry cannot be written")
+                .with_source(error)
+        };
+        self.audit.append(&entry).await.map_err(unwritten)?;
+        decision.permit()?;
+        let (video, version) = (&viewer.pass.video, &viewer.pass.version);
+        let root = self.keys.open(video, &self.catalog.wrapped_root_key(video).await?).await?;
+        Ok(theatrum_media::crypt::content_key(root.expose(), version.as_str(), rendition.as_str(), index))
+    }
+
+    async fn decide_key(&self, pass: &Pass) -> Result<(Session, Decision)> {
+        let session = self.catalog.playback_session(&pass.session).await?;
+        let video = self.catalog.video(&pass.video).await?;
+        let actor = Actor { subject: session.subject.clone(), role: Role::parse(&session.role)? };
+        let decision = if session.revoked_at.is_some() {
+            Decision::Deny("session-revoked")
+        } else if video.version.as_ref() != Some(&pass.version) || video.playable_at.is_none() {
+            Decision::Deny("version-gone")
+        } else {
+            decide(&actor, Action::Watch(&video))
+        };
+        Ok((session, decision))
+    }
+
+    /// max(the operator's least, three times the video): DESIGN.md §5.
+    fn lifetime(&self, video: &Video) -> Duration {
+        let duration_ms = u64::try_from(video.duration_ms.unwrap_or(0)).unwrap_or(0);
+        self.min_lifetime.max(Duration::from_millis(duration_ms.saturating_mul(3)))
+    }
+}
+
+fn playable_version(video: &Video) -> Result<VersionId> {
+    let not_yet = || Error::conflict("not-playable", "the video cannot be played yet: wait until it is ready");
+    match video.state {
+        State::Ready | State::Processing if video.playable_at.is_some() => video.version.clone().ok_or_else(not_yet),
+        State::Refused => Err(Error::conflict("refused", "the video was refused and cannot be played")),
+        _ => Err(not_yet()),
+    }
+}
+
+fn now_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}

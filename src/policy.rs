@@ -1,0 +1,150 @@
+//! Who may do what. Everything that is not allowed here is denied (invariant 9).
+
+use crate::domain::role::Role;
+use crate::domain::video::{State, Video};
+use crate::domain::{Error, ErrorKind, Result};
+
+/// Someone with valid credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// The person or machine.
+    pub subject: String,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// What an actor attempts.
+#[derive(Clone, Copy, Debug)]
+pub enum Action<'a> {
+    /// Begin an upload.
+    Upload,
+    /// Use an upload of this owner: send parts, finish, abort.
+    UseUpload(&'a str),
+    /// List videos; the listing is limited to what the actor may see.
+    List,
+    /// See a video's state.
+    See(&'a Video),
+    /// Play a video, or go on playing it.
+    Watch(&'a Video),
+    /// Delete a video.
+    Delete(&'a Video),
+    /// List jobs; the listing is limited to the actor's own videos.
+    ListJobs,
+    /// See and redrive dead letters.
+    Operate,
+    /// Make access tokens.
+    IssueToken,
+}
+
+/// What the policy says, with a stable code for the audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Go ahead.
+    Allow(&'static str),
+    /// No.
+    Deny(&'static str),
+}
+
+impl Decision {
+    /// `allow` or `deny`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow(_) => "allow",
+            Self::Deny(_) => "deny",
+        }
+    }
+
+    /// Why.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Allow(reason) | Self::Deny(reason) => reason,
+        }
+    }
+
+    /// `Forbidden` when denied.
+    pub fn permit(self) -> Result<()> {
+        match self {
+            Self::Allow(_) => Ok(()),
+            Self::Deny(_) => Err(Error::new(ErrorKind::Forbidden, "not-allowed", "your role does not allow this: ask an administrator")),
+        }
+    }
+}
+
+/// Decides whether `actor` may attempt `action`.
+pub fn decide(actor: &Actor, action: Action<'_>) -> Decision {
+    if actor.role == Role::Admin {
+        return Decision::Allow("admin");
+    }
+    let is_author = actor.role == Role::Author;
+    let owns = |owner: &str| is_author && owner == actor.subject;
+    match action {
+        Action::List => Decision::Allow("signed-in"),
+        Action::Upload | Action::ListJobs if is_author => Decision::Allow("author"),
+        Action::UseUpload(owner) if owns(owner) => Decision::Allow("owner"),
+        Action::See(video) | Action::Watch(video) | Action::Delete(video) if owns(&video.owner) => Decision::Allow("owner"),
+        Action::See(video) | Action::Watch(video) if video.state == State::Ready => Decision::Allow("published"),
+        _ => Decision::Deny("role"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::VideoId;
+    use crate::domain::video::Stage;
+
+    fn actor(subject: &str, role: Role) -> Actor {
+        Actor { subject: subject.into(), role }
+    }
+
+    fn video(owner: &str, state: State) -> Video {
+        Video {
+            id: VideoId::new(),
+            owner: owner.into(),
+            title: "t".into(),
+            state,
+            stage: Stage::Done,
+            percent: 0,
+            version: None,
+            created_at: 0,
+            playable_at: None,
+            ready_at: None,
+            duration_ms: None,
+            width: None,
+            height: None,
+            truncated: false,
+            poster_epoch: None,
+            refusal: None,
+        }
+    }
+
+    /// invariant 9: deny by default: the whole matrix, spelled out.
+    #[test]
+    fn every_role_may_do_exactly_this() {
+        let (own, others_ready, others_new) =
+            (video("ada", State::Processing), video("bob", State::Ready), video("bob", State::Processing));
+        let rows = [
+            (Action::Upload, [true, true, false]),
+            (Action::UseUpload("ada"), [true, true, false]),
+            (Action::UseUpload("bob"), [true, false, false]),
+            (Action::List, [true, true, true]),
+            (Action::See(&own), [true, true, false]),
+            (Action::See(&others_ready), [true, true, true]),
+            (Action::See(&others_new), [true, false, false]),
+            (Action::Watch(&own), [true, true, false]),
+            (Action::Watch(&others_ready), [true, true, true]),
+            (Action::Watch(&others_new), [true, false, false]),
+            (Action::Delete(&own), [true, true, false]),
+            (Action::Delete(&others_ready), [true, false, false]),
+            (Action::ListJobs, [true, true, false]),
+            (Action::Operate, [true, false, false]),
+            (Action::IssueToken, [true, false, false]),
+        ];
+        for (action, allowed) in rows {
+            for (role, allowed) in Role::ALL.into_iter().zip(allowed) {
+                let decision = decide(&actor("ada", role), action);
+                assert_eq!(decision.permit().is_ok(), allowed, "{role} {action:?}");
+            }
+        }
+    }
+}
