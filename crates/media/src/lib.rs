@@ -6,7 +6,7 @@
 //! The path of a source: [`probe::sniff`] → [`probe::streams_argv`] + [`probe::packets_argv`] → [`probe::Facts`] →
 //! [`plan::Plan`] → [`command`] → [`cmaf`] → [`crypt`] → [`playlist`].
 
-//pub mod cmaf;
+pub mod cmaf;
 pub mod command;
 pub mod crypt;
 pub mod ladder;
