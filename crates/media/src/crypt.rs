@@ -1,54 +1,90 @@
 //! Content keys and segment encryption: HLS AES-128 (RFC 8216 §4.3.2.4, §5.2).
-//!
-//! A content key encrypts one rendition over one key period of consecutive segments. It is derived, never stored:
-//! HKDF-SHA-256 (RFC 5869) of the video's root key, without salt, with this info, where `len` is a big-endian u16:
-//!
-//! ```text
-//! "theatrum/content-key/v1" | len(version) | version | len(rendition) | rendition | key index as big-endian u64
-//! ```
 
 use aws_lc_rs::cipher::{AES_128, EncryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use aws_lc_rs::iv::FixedLength;
 use md5::{Digest, Md5};
-use std::fmt;
+use serde::{Deserialize, Serialize};
 
-/// How many bytes a content key has.
-pub const KEY_SIZE_BYTES: usize = 16;
-/// How many consecutive segments share a content key unless a version says otherwise.
-pub const KEY_PERIOD: u64 = 10;
+/// Bytes of a root key.
+pub const ROOT_KEY_BYTES: usize = 32;
+/// Segments that share one content key.
+pub const KEY_PERIOD: u32 = 10;
 
-const LABEL: &[u8] = b"theatrum/content-key/v1";
+/// Sets this derivation apart from all others made of the same root key.
+const LABEL: &[u8] = b"theatrum content key v1";
 
-/// The AES-128 key of one rendition over one key period. Never printed.
+/// The AES-128 key of one rendition over one key period. It has no `Debug` on purpose.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ContentKey([u8; KEY_SIZE_BYTES]);
+pub struct ContentKey([u8; 16]);
 
-impl ContentKey {
-    /// The 16 octets that a key file holds.
-    pub fn expose(&self) -> &[u8; KEY_SIZE_BYTES] {
-        &self.0
-    }
-}
+/// Why a key was not derived or a segment not encrypted.
+#[derive(Debug, thiserror::Error)]
+#[error("cryptography failed while {0}: check that the root key is {ROOT_KEY_BYTES} bytes")]
+pub struct CryptError(&'static str);
 
-impl fmt::Debug for ContentKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ContentKey(redacted)")
-    }
-}
-
-/// The digests of a blob.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// MD5 and SHA-256 of what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Digests {
-    /// RFC 1321.
+    /// MD5, for stores that speak ETag and Content-MD5.
     pub md5: [u8; 16],
-    /// FIPS 180-4.
+    /// SHA-256.
     pub sha256: [u8; 32],
 }
 
+/// The number of the key that segment `segment` is encrypted with, when the key changes every `period` segments.
+pub fn key_index(segment: u32, period: u32) -> u32 {
+    segment / period.max(1)
+}
+
+/// Derives a content key: HKDF-SHA-256 (RFC 5869) with the root key as input, no salt, and
+/// `info = label | len(version) | version | len(rendition) | rendition | key index`, lengths and index as 32-bit big-endian numbers,
+/// so that no two triples give one `info`.
+pub fn content_key(root: &[u8; ROOT_KEY_BYTES], version: &str, rendition: &str, index: u32) -> Result<ContentKey, CryptError> {
+    let length = |text: &str| (text.len() as u32).to_be_bytes();
+    let (version_length, rendition_length, index) = (length(version), length(rendition), index.to_be_bytes());
+    let info: [&[u8]; 6] = [LABEL, &version_length, version.as_bytes(), &rendition_length, rendition.as_bytes(), &index];
+    let secret = Salt::new(HKDF_SHA256, &[]).extract(root);
+    let mut key = [0; 16];
+    let expanded = secret.expand(&info, KeyLength).and_then(|okm| okm.fill(&mut key));
+    expanded.map_err(|_| CryptError("deriving a content key"))?;
+    Ok(ContentKey(key))
+}
+
+struct KeyLength;
+
+impl KeyType for KeyLength {
+    fn len(&self) -> usize {
+        16
+    }
+}
+
+impl ContentKey {
+    /// Takes the 16 octets of a key file.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 16 octets a player is given.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Encrypts a whole segment in place: AES-128-CBC, PKCS#7, the initialisation vector being the media sequence number as a 128-bit big-endian
+    /// number, as players assume when the playlist names none.
+    pub fn encrypt(&self, media_sequence: u64, segment: &mut Vec<u8>) -> Result<(), CryptError> {
+        let failed = |_| CryptError("encrypting a segment");
+        let iv = EncryptionContext::Iv128(FixedLength::from(u128::from(media_sequence).to_be_bytes()));
+        let key = UnboundCipherKey::new(&AES_128, &self.0).map_err(failed)?;
+        let key = PaddedBlockEncryptingKey::cbc_pkcs7(key).map_err(failed)?;
+        key.less_safe_encrypt(segment, iv).map_err(failed)?;
+        Ok(())
+    }
+}
+
 impl Digests {
-    /// The digests of `bytes`.
+    /// Both digests of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(digest(&SHA256, bytes).as_ref());
@@ -56,98 +92,43 @@ impl Digests {
     }
 }
 
-/// A segment could not be encrypted: the cryptographic library refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the cryptographic library refused to encrypt a segment")]
-pub struct EncryptError;
-
-struct Length(usize);
-
-impl KeyType for Length {
-    fn len(&self) -> usize {
-        self.0
-    }
-}
-
-/// Which content key encrypts segment `number` (from 0).
-pub fn key_index(number: u64, key_period: u64) -> u64 {
-    number / key_period.max(1)
-}
-
-/// Derives the content key `index` of a rendition. `root` is the video's root key; `version` and `rendition` are shorter than 64 KiB.
-pub fn content_key(root: &[u8; 32], version: &str, rendition: &str, index: u64) -> ContentKey {
-    let mut info = LABEL.to_vec();
-    for field in [version, rendition] {
-        let length = u16::try_from(field.len()).expect("ids and rendition names are short");
-        info.extend(length.to_be_bytes());
-        info.extend(field.as_bytes());
-    }
-    info.extend(index.to_be_bytes());
-    let mut key = [0; KEY_SIZE_BYTES];
-    let prk = Salt::new(HKDF_SHA256, &[]).extract(root);
-    let info = [info.as_slice()];
-    let okm = prk.expand(&info, Length(KEY_SIZE_BYTES)).expect("16 bytes are within HKDF's limit");
-    okm.fill(&mut key).expect("the buffer has the asked length");
-    ContentKey(key)
-}
-
-/// Encrypts a whole segment: AES-128-CBC, PKCS#7 padding, the initialisation vector being the media sequence number as a
-/// 128-bit big-endian integer (RFC 8216 §5.2). The ciphertext is 1 to 16 bytes longer.
-pub fn encrypt_segment(key: &ContentKey, media_sequence: u64, mut clear: Vec<u8>) -> Result<Vec<u8>, EncryptError> {
-    let iv = u128::from(media_sequence).to_be_bytes();
-    let unbound = UnboundCipherKey::new(&AES_128, key.expose()).map_err(|_| EncryptError)?;
-    let cipher = PaddedBlockEncryptingKey::cbc_pkcs7(unbound).map_err(|_| EncryptError)?;
-    clear.reserve_exact(KEY_SIZE_BYTES);
-    let context = EncryptionContext::Iv128(FixedLength::from(iv));
-    cipher.less_safe_encrypt(&mut clear, context).map_err(|_| EncryptError)?;
-    Ok(clear)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ROOT: [u8; 32] = [7; 32];
-
-    #[test]
-    fn keys_differ_in_each_of_their_coordinates() {
-        let key = content_key(&ROOT, "v", "720p", 3);
-        assert_eq!(key, content_key(&ROOT, "v", "720p", 3));
-        for other in [
-            content_key(&[8; 32], "v", "720p", 3),
-            content_key(&ROOT, "w", "720p", 3),
-            content_key(&ROOT, "v", "360p", 3),
-            content_key(&ROOT, "v", "720p", 4),
-            content_key(&ROOT, "v7", "20p", 3),
-        ] {
-            assert_ne!(key, other);
-        }
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     #[test]
-    fn the_derivation_never_changes() {
-        // python3: hmac/hashlib HKDF with the documented info
-        let key = content_key(&ROOT, "0123456789abcdef0123456789abcdef", "720p", 3);
-        let hex: String = key.expose().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "5c5eb326c2068ab59bd3019a1d4432ff");
+    fn agrees_with_openssl_enc() {
+        // printf 'a segment of thirty-three octets!' | openssl enc -aes-128-cbc -K 000102030405060708090a0b0c0d0e0f -iv 0000000000000000000000000000002a
+        let key = ContentKey::from_bytes(std::array::from_fn(|i| i as u8));
+        let mut segment = b"a segment of thirty-three octets!".to_vec();
+        key.encrypt(42, &mut segment).unwrap();
+        assert_eq!(hex(&segment), "4d6d8ce171ecc7c3dbd528599402917cc93aa4a0c4706f2d58794c27ad86d234b37c4dd0f9a5bbc408c035f18bd7ea53");
     }
 
     #[test]
-    fn ciphertext_equals_openssl() {
-        // printf 'a whole segment of clear text' | openssl enc -aes-128-cbc -K 000102030405060708090a0b0c0d0e0f -iv 0000000000000000000000000000012c | xxd -p
-        let mut key = [0; 16];
-        key.iter_mut().zip(0..).for_each(|(byte, n)| *byte = n);
-        let sealed = encrypt_segment(&ContentKey(key), 300, b"a whole segment of clear text".to_vec()).expect("encrypts");
-        let hex: String = sealed.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "e68e07a6402a57de63132ed6f23a768482ae2ebf21309419d9967300ca8c8bf8");
+    fn agrees_with_openssl_hkdf() {
+        // openssl kdf -keylen 16 -kdfopt digest:SHA2-256 -kdfopt hexkey:0707… -kdfopt hexinfo:… HKDF
+        let key = content_key(&[7; 32], "v1", "720p", 3).unwrap();
+        assert_eq!(hex(key.as_bytes()), "2572ea7112006357552a4c2a63f52545");
     }
 
     #[test]
-    fn every_length_is_padded() {
-        let key = content_key(&ROOT, "v", "r", 0);
-        for length in 0..50 {
-            let sealed = encrypt_segment(&key, 0, vec![1; length]).expect("encrypts");
-            assert_eq!(sealed.len(), (length / 16 + 1) * 16);
-        }
+    fn agrees_with_md5sum_and_sha256sum() {
+        let digests = Digests::of(b"abc");
+        assert_eq!(hex(&digests.md5), "900150983cd24fb0d6963f7d28e17f72");
+        assert_eq!(hex(&digests.sha256), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn every_part_of_the_triple_counts() {
+        let key = |version, rendition, index| content_key(&[7; 32], version, rendition, index).unwrap();
+        assert!(key("v", "720p", 0) == key("v", "720p", 0));
+        assert!(key("v7", "20p", 0) != key("v", "720p", 0));
+        assert!(key("v", "720p", 1) != key("v", "720p", 0));
+        assert_eq!((key_index(9, KEY_PERIOD), key_index(10, KEY_PERIOD)), (0, 1));
     }
 }

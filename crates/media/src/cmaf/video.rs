@@ -1,0 +1,159 @@
+//! One rendition of one chunk: pictures into segments, times by the plan.
+
+use super::fragment::{Part, fragment};
+use super::init::Init;
+use super::reader::{FragmentReader, Sample};
+use super::{CmafError, PackagedSegment};
+use crate::command::LEAD_TICKS;
+use crate::time::Rational;
+use crate::timeline::{Chunk, Segment};
+
+/// Takes ffmpeg's bytes, gives the chunk's segments.
+#[derive(Debug)]
+pub struct VideoPackager {
+    reader: FragmentReader,
+    segments: Vec<Segment>,
+    first_segment: u32,
+    size: (u32, u32),
+    /// Which of `segments` is being filled.
+    at: usize,
+    /// Its pictures in decode order, with their times on the timeline.
+    pictures: Vec<(i64, Sample)>,
+    counts: Vec<u32>,
+    first_ticks: Option<i64>,
+    init: Option<Init>,
+}
+
+/// What one rendition of a chunk came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedVideo {
+    /// The rendition's init segment: must equal that of all its other chunks, see [`EncodedVideo::check_init`].
+    pub init: Init,
+    /// The last segment or segments; those before came from [`VideoPackager::push`].
+    pub segments: Vec<PackagedSegment>,
+    /// Pictures by segment of the chunk; 0 for one that got none and was not made.
+    pub pictures: Vec<u32>,
+    /// Time of the first picture on the timeline.
+    pub first_ticks: Option<i64>,
+}
+
+impl EncodedVideo {
+    /// Compares with the init segment another chunk of the rendition gave.
+    pub fn check_init(&self, other: &Init) -> Result<(), CmafError> {
+        if self.init == *other { Ok(()) } else { Err(CmafError::InitChanged) }
+    }
+}
+
+impl VideoPackager {
+    /// For a rendition of `width` × `height` pixels of the chunk.
+    pub fn new(chunk: &Chunk, width: u32, height: u32) -> Self {
+        Self {
+            reader: FragmentReader::new(),
+            segments: chunk.segments.clone(),
+            first_segment: chunk.first_segment,
+            size: (width, height),
+            at: 0,
+            pictures: Vec::new(),
+            counts: vec![0; chunk.segments.len()],
+            first_ticks: None,
+            init: None,
+        }
+    }
+
+    /// Takes the next bytes ffmpeg sent, cut anywhere; gives the segments they complete.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<PackagedSegment>, CmafError> {
+        self.reader.push(bytes)?;
+        let mut done = Vec::new();
+        while let Some(sample) = self.reader.next_sample() {
+            done.extend(self.take(sample)?);
+        }
+        Ok(done)
+    }
+
+    /// Ends the stream. An error when it broke off in the middle of a box or held no header; a chunk without pictures is no error here.
+    pub fn finish(mut self) -> Result<EncodedVideo, CmafError> {
+        if !self.reader.is_at_end() {
+            return Err(CmafError::Malformed("stream ends inside a box"));
+        }
+        let segments = self.close()?.into_iter().collect();
+        if self.init.is_none() {
+            self.init = Some(self.build_init()?);
+        }
+        let init = self.init.ok_or(CmafError::Empty)?;
+        Ok(EncodedVideo { init, segments, pictures: self.counts, first_ticks: self.first_ticks })
+    }
+
+    fn build_init(&self) -> Result<Init, CmafError> {
+        let track = self.reader.track().ok_or(CmafError::Empty)?;
+        let avcc = track.avcc.as_ref().ok_or(CmafError::Malformed("not an h.264 stream"))?;
+        Init::video(avcc, self.size.0, self.size.1)
+    }
+
+    fn take(&mut self, sample: Sample) -> Result<Option<PackagedSegment>, CmafError> {
+        let track = self.reader.track().ok_or(CmafError::Empty)?;
+        let scale = Rational { num: 1, den: track.timescale };
+        let chunk_start = self.segments.first().map_or(0, |segment| segment.start_ticks);
+        let ticks = scale.ticks(sample.pts).saturating_sub(LEAD_TICKS).saturating_add(chunk_start);
+        let at = self.segments.iter().position(|segment| (segment.start_ticks..segment.end_ticks).contains(&ticks));
+        let at = at.filter(|&at| at >= self.at).ok_or(CmafError::Misplaced { ticks })?;
+        let done = if at > self.at { self.close()? } else { None };
+        self.at = at;
+        self.first_ticks = Some(self.first_ticks.map_or(ticks, |first| first.min(ticks)));
+        self.pictures.push((ticks, sample));
+        Ok(done)
+    }
+
+    /// Writes the segment being filled. Decode times are the pictures' own times in ascending order, the first one moved to the segment's start:
+    /// so they add up exactly, whatever delay the encoder had.
+    fn close(&mut self) -> Result<Option<PackagedSegment>, CmafError> {
+        let pictures = std::mem::take(&mut self.pictures);
+        let Some((_, first)) = pictures.first() else { return Ok(None) };
+        let (segment, index) = (self.segments[self.at], self.first_segment + self.at as u32);
+        if !is_idr(&first.data) {
+            return Err(CmafError::NotIdr { segment: index });
+        }
+        let mut times: Vec<i64> = pictures.iter().map(|(ticks, _)| *ticks).collect();
+        times.sort_unstable();
+        if let Some(pair) = times.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(CmafError::Misplaced { ticks: pair[0] });
+        }
+        times[0] = segment.start_ticks;
+        times.push(segment.end_ticks);
+        let part = |((ticks, sample), pair): ((i64, Sample), &[i64])| Part {
+            duration: (pair[1] - pair[0]) as u32,
+            offset: (ticks - pair[0]) as i32,
+            sync: is_idr(&sample.data),
+            data: sample.data,
+        };
+        let parts: Vec<Part> = pictures.into_iter().zip(times.windows(2)).map(part).collect();
+        self.counts[self.at] = parts.len() as u32;
+        let bytes = fragment(index + 1, segment.start_ticks as u64, &parts);
+        Ok(Some(PackagedSegment { index, bytes, duration_ticks: segment.duration_ticks(), samples: parts.len() as u32 }))
+    }
+}
+
+/// Whether the first coded slice of an access unit (4-byte lengths) is of an IDR picture: the data is asked, not the container's flags.
+fn is_idr(mut data: &[u8]) -> bool {
+    while let Some((length, rest)) = data.split_first_chunk::<4>() {
+        let Some((unit, after)) = rest.split_at_checked(u32::from_be_bytes(*length) as usize) else { return false };
+        match unit.first().map(|byte| byte & 0x1f) {
+            Some(5) => return true,
+            Some(1..=4) => return false,
+            _ => data = after,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idr_is_told_by_the_first_slice() {
+        assert!(is_idr(b"\0\0\0\x01\x06\0\0\0\x02\x65\x88"));
+        assert!(!is_idr(b"\0\0\0\x01\x06\0\0\0\x02\x41\x88"));
+        assert!(!is_idr(b"\0\0\0\x09\x65"));
+        assert!(!is_idr(b""));
+    }
+}

@@ -1,0 +1,73 @@
+//! Plans → ffmpeg's arguments, and what to make of how it ended.
+//!
+//! Every command reads one source through the sandbox's door and sends its outputs back through it by HTTP PUT; it writes no file.
+//! An exit code proves nothing: the packager counts pictures, [`chunk_verdict`] judges.
+
+mod audio;
+mod encode;
+mod still;
+mod verdict;
+
+pub use audio::audio_argv;
+pub use encode::{EncodeJob, Mode, encode_argv};
+pub use still::still_argv;
+pub use verdict::{Outcome, Verdict, chunk_verdict};
+
+use crate::probe::{Demuxer, input_argv};
+use crate::time::{AUDIO_RATE, TICKS_PER_SECOND, ticks_to_decimal};
+use serde::{Deserialize, Serialize};
+
+/// Seconds added to every timestamp ffmpeg writes, so that decode times never fall below zero however long the pauses between reordered pictures.
+const LEAD_SECONDS: i64 = 1000;
+/// [`LEAD_SECONDS`] in ticks: the packager takes it off again.
+pub(crate) const LEAD_TICKS: i64 = LEAD_SECONDS * TICKS_PER_SECOND;
+/// [`LEAD_SECONDS`] in audio samples.
+pub(crate) const LEAD_SAMPLES: i64 = LEAD_SECONDS * AUDIO_RATE;
+
+/// How far before its chunk a job begins to decode. Each is slower and surer than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartLevel {
+    /// The nearest keyframe from which all should decode.
+    Near,
+    /// Some keyframes and at least ten seconds earlier.
+    Earlier,
+    /// The first byte.
+    FromStart,
+}
+
+/// Options that go first in every command.
+fn opening() -> Vec<String> {
+    words("-nostdin -hide_banner -v warning -nostats -stats_period 1 -progress pipe:1 -filter_complex_threads 1")
+}
+
+/// The input: seek if any, limits, demuxer, URL. Timestamps are the source's own, the cut is left to the filters.
+fn input(demuxer: Demuxer, url: &str, seek_ticks: Option<i64>) -> Vec<String> {
+    let mut argv = words("-copyts -noaccurate_seek -threads 1 -max_pixels 35389440");
+    if let Some(ticks) = seek_ticks {
+        argv.extend(["-seek_timestamp".to_owned(), "1".to_owned(), "-ss".to_owned(), ticks_to_decimal(ticks)]);
+    }
+    argv.extend(input_argv(demuxer, url));
+    argv
+}
+
+/// Output options that keep every word of the source out of the result.
+fn anonymous() -> Vec<String> {
+    words("-map_metadata -1 -map_chapters -1 -fflags +bitexact")
+}
+
+/// A stream of fragments with true timestamps: no edit list, `tfdt` absolute.
+fn fragments(extra_flag: &str) -> Vec<String> {
+    let mut argv = words("-f mp4 -use_editlist 0 -avoid_negative_ts disabled -movflags");
+    argv.push(format!("{extra_flag}empty_moov+default_base_moof+frag_discont+skip_trailer"));
+    argv
+}
+
+/// Where an output goes: `sink_url` is the door's address for outputs, without a slash at its end.
+fn put(sink_url: &str, name: &str) -> Vec<String> {
+    vec!["-method".to_owned(), "PUT".to_owned(), format!("{sink_url}/{name}")]
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}

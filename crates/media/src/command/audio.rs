@@ -1,0 +1,25 @@
+//! The whole sound, once.
+
+use super::{LEAD_SAMPLES, anonymous, fragments, input, opening, put, words};
+use crate::plan::{AudioPlan, Plan};
+use crate::time::{AUDIO_RATE, Rational};
+
+/// Arguments for ffmpeg: AAC-LC stereo at 48 kHz of the whole source, holes filled with silence, PUT to `{sink_url}/audio` as fragmented MP4.
+pub fn audio_argv(plan: &Plan, audio: &AudioPlan, source_url: &str, sink_url: &str) -> Vec<String> {
+    let samples = |ticks: i64| Rational::TICK.rescale(ticks, Rational::AUDIO);
+    // A second more than was seen: the last packets decode to as much sound as they hold, but not to endless sound.
+    let end = samples(audio.end_ticks) + AUDIO_RATE;
+    let shift = LEAD_SAMPLES - samples(plan.origin_ticks);
+    let graph = format!(
+        "[0:{}]aresample=48000:async=1,aformat=sample_fmts=fltp:sample_rates=48000:channel_layouts=stereo,atrim=end_pts={end},asetpts=PTS+{shift}[audio]",
+        audio.stream
+    );
+    let mut argv = opening();
+    argv.extend(input(plan.demuxer, source_url, None));
+    argv.extend(["-filter_complex".to_owned(), graph, "-map".to_owned(), "[audio]".to_owned()]);
+    argv.extend(words("-c:a aac -profile:a aac_low -b:a 128k -threads 1 -flags:a +bitexact -frag_duration 2000000"));
+    argv.extend(anonymous());
+    argv.extend(fragments(""));
+    argv.extend(put(sink_url, "audio"));
+    argv
+}

@@ -1,0 +1,198 @@
+//! The plan of a version: everything its jobs need, derived once from the facts and kept in the catalog.
+
+use crate::ladder::{Rendition, ladder};
+use crate::probe::{Cadence, Colour, Demuxer, Facts, VideoFacts};
+use crate::time::{Rational, ticks_to_seconds};
+use crate::timeline::{self, Chunk, Segment};
+use serde::{Deserialize, Serialize};
+
+/// What is made of a source: renditions, their common timeline, the jobs that make them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The demuxer to force.
+    pub demuxer: Demuxer,
+    /// The timeline's zero, in ticks of the source's own clock.
+    pub origin_ticks: i64,
+    /// The timeline's length.
+    pub duration_ticks: i64,
+    /// Only a part of the source is there.
+    pub truncated: bool,
+    /// Segments of every rendition, audio included.
+    pub segments: Vec<Segment>,
+    /// The picture, unless there is only sound.
+    pub video: Option<VideoPlan>,
+    /// The sound, unless there is only picture.
+    pub audio: Option<AudioPlan>,
+}
+
+/// What the encode jobs make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VideoPlan {
+    /// ffmpeg's number of the stream.
+    pub stream: u32,
+    /// Seconds per unit of its timestamps.
+    pub time_base: Rational,
+    /// Whether its times are kept.
+    pub cadence: Cadence,
+    /// To be deinterlaced.
+    pub interlaced: bool,
+    /// Its colours.
+    pub colour: Colour,
+    /// Mean pictures per second of the output.
+    pub rate: Rational,
+    /// Lowest first.
+    pub renditions: Vec<Rendition>,
+    /// The jobs, in order.
+    pub chunks: Vec<Chunk>,
+    /// Pictures expected in all.
+    pub pictures: u64,
+    /// Where the poster is taken.
+    pub poster: Poster,
+}
+
+/// The picture shown before playing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Poster {
+    /// The source timestamp from which on the first picture is taken.
+    pub pts: i64,
+    /// Where to begin reading, in ticks of the source's clock; `None`: at the start.
+    pub near_ticks: Option<i64>,
+    /// Width in pixels, at most 1280.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+}
+
+/// What the audio job makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudioPlan {
+    /// ffmpeg's number of the stream.
+    pub stream: u32,
+    /// Latest time, in ticks of the source's clock, at which sound is taken.
+    pub end_ticks: i64,
+}
+
+impl Plan {
+    /// Plans a version for a house that runs `slots` encode jobs at once.
+    pub fn new(facts: &Facts, slots: usize) -> Self {
+        let duration = facts.end_ticks() - facts.origin_ticks();
+        Self::with_target(facts, slots, timeline::default_target(duration))
+    }
+
+    /// As [`Plan::new`], with segments of about `target_ticks`.
+    pub fn with_target(facts: &Facts, slots: usize, target_ticks: i64) -> Self {
+        let target = target_ticks.max(1);
+        let duration_ticks = (facts.end_ticks() - facts.origin_ticks()).max(1);
+        let marks = facts.video.as_ref().map(|video| timeline::marks(facts, video)).unwrap_or_default();
+        let segments = match &facts.video {
+            Some(_) => timeline::video_segments(&marks, duration_ticks, target),
+            None => timeline::sound_segments(duration_ticks, target),
+        };
+        let chunks = |video: &VideoFacts| timeline::chunks(facts, video, &marks, &segments, slots);
+        let video = facts.video.as_ref().map(|video| video_plan(facts, video, chunks(video)));
+        let audio = facts.audio.as_ref().map(|audio| AudioPlan { stream: audio.stream, end_ticks: facts.end_ticks() });
+        Self { demuxer: facts.demuxer, origin_ticks: facts.origin_ticks(), duration_ticks, truncated: facts.truncated, segments, video, audio }
+    }
+
+    /// Length in milliseconds, for people.
+    pub fn duration_ms(&self) -> u64 {
+        (ticks_to_seconds(self.duration_ticks) * 1000.0).round().max(0.0) as u64
+    }
+}
+
+fn video_plan(facts: &Facts, video: &VideoFacts, chunks: Vec<Chunk>) -> VideoPlan {
+    let rate = match video.cadence {
+        Cadence::Source => video.rate,
+        Cadence::Constant { rate } | Cadence::Counted { rate } => rate,
+    };
+    let renditions = ladder(&VideoFacts { rate, ..video.clone() });
+    VideoPlan {
+        stream: video.stream,
+        time_base: video.time_base,
+        cadence: video.cadence,
+        interlaced: video.interlaced,
+        colour: video.colour.clone(),
+        rate,
+        pictures: chunks.iter().map(|chunk| u64::from(chunk.pictures)).sum(),
+        poster: poster(facts, video, renditions.last()),
+        renditions,
+        chunks,
+    }
+}
+
+/// A picture from about a tenth of the way in, the top rendition's size or the same shape within 1280.
+fn poster(facts: &Facts, video: &VideoFacts, top: Option<&Rendition>) -> Poster {
+    let (width, height) = top.map_or((2, 2), |top| (top.width, top.height));
+    let shrink = (1280.0 / f64::from(width.max(1))).min(1.0);
+    let even = |side: u32| ((f64::from(side) * shrink / 2.0).round() as u32).max(1) * 2;
+    let pictures = &video.pictures.0;
+    let pts = pictures.get(pictures.len() / 10).copied().unwrap_or(0);
+    let key = video.keyframes.iter().rev().find(|key| key.pts <= pts).filter(|_| !video.from_start_only);
+    let near = key.map(|key| video.time_base.ticks(key.pts)).filter(|&ticks| ticks > facts.origin_ticks() + 90_000);
+    Poster { pts, near_ticks: near, width: even(width), height: even(height) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::tests_support::{facts, video};
+    use crate::probe::{AudioFacts, PictureTimes};
+    use proptest::prelude::*;
+
+    #[test]
+    fn ten_seconds_are_three_segments_cut_at_pictures() {
+        let plan = Plan::new(&facts(video(1280, 720)), 2);
+        assert_eq!(plan.segments.iter().map(|s| s.pictures).collect::<Vec<_>>(), [84, 84, 82]);
+        let chunks = &plan.video.as_ref().unwrap().chunks;
+        assert_eq!(chunks.len(), 3);
+        assert_eq!((chunks[1].first_picture, chunks[1].end_picture), (3360, 6720));
+        assert_eq!(chunks[1].near_ticks, Some(2000 * 90 + 12_600));
+        assert_eq!(serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
+    }
+
+    #[test]
+    fn sound_alone_is_cut_at_multiples() {
+        let audio = AudioFacts {
+            stream: 0,
+            codec: "aac".into(),
+            channels: 1,
+            sample_rate: 8000,
+            time_base: Rational { num: 1, den: 8000 },
+            start_pts: 0,
+            end_pts: 482_048,
+        };
+        let mut facts = facts(video(64, 64));
+        facts.video = None;
+        facts.audio = Some(audio);
+        let plan = Plan::new(&facts, 2);
+        assert_eq!(plan.segments.len(), 10);
+        assert_eq!(plan.segments[3].start_ticks, 3 * 540_000);
+        assert_eq!(plan.segments.last().unwrap().end_ticks, plan.duration_ticks);
+    }
+
+    proptest! {
+        #[test]
+        fn every_picture_is_in_one_chunk_and_one_segment(
+            steps in prop::collection::vec(1i64..3000, 1..200), first in -5000i64..5000, slots in 1usize..9, target in 9000i64..900_000
+        ) {
+            let mut video = video(640, 360);
+            let times: Vec<i64> = steps.iter().scan(first, |at, step| { *at += step; Some(*at) }).collect();
+            video.end_pts = times.last().unwrap() + 40;
+            video.keyframes = times.iter().step_by(10).map(|&pts| crate::probe::Keyframe { pts, dts: pts, clean: true }).collect();
+            video.pictures = PictureTimes(times.clone());
+            let plan = Plan::with_target(&facts(video), slots, target);
+            prop_assert!(plan.segments.windows(2).all(|pair| pair[0].end_ticks == pair[1].start_ticks));
+            prop_assert_eq!(plan.segments[0].start_ticks, 0);
+            prop_assert_eq!(plan.segments.last().unwrap().end_ticks, plan.duration_ticks);
+            let made = plan.video.unwrap();
+            prop_assert_eq!(made.pictures as usize, times.len());
+            prop_assert!(made.chunks.windows(2).all(|pair| pair[0].end_picture == pair[1].first_picture));
+            for chunk in &made.chunks {
+                prop_assert!(chunk.segments.iter().all(|segment| segment.pictures > 0 && segment.duration_ticks() > 0));
+                prop_assert!(chunk.idr_ticks.windows(2).all(|pair| pair[0] < pair[1]));
+                prop_assert!(chunk.index == 0 || chunk.segments.iter().all(|segment| chunk.idr_ticks.contains(&segment.start_ticks)));
+                prop_assert!(chunk.near_ticks.is_none_or(|near| near - plan.origin_ticks <= chunk.first_picture_ticks + 12_600));
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Packets → the pictures a decoder will show, where decoding may begin, and whether the timestamps can be kept.
+
+use super::scan::Picture;
+use crate::time::Rational;
+use serde::{Deserialize, Serialize};
+
+/// Above this many pictures per second they are thinned out.
+const MAX_OUTPUT_RATE: f64 = 61.0;
+/// A pause longer than this many seconds is filled with repeated pictures, so that no segment grows without bound.
+const MAX_PAUSE_S: i64 = 60;
+
+/// How picture times of the output relate to those of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Cadence {
+    /// Every picture keeps its own time.
+    Source,
+    /// Pictures at a constant rate, repeated or dropped as needed: too many, too few, or times not to be trusted one by one.
+    Constant {
+        /// Pictures per second.
+        rate: Rational,
+    },
+    /// Timestamps run backwards: pictures are numbered from the first one, which means decoding from the start every time.
+    Counted {
+        /// Pictures per second.
+        rate: Rational,
+    },
+}
+
+/// A place where decoding may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keyframe {
+    /// Its presentation time, in the stream's time base.
+    pub pts: i64,
+    /// Its decode time.
+    pub dts: i64,
+    /// No later packet is shown before it: decoding from here loses nothing that is shown from here on.
+    pub clean: bool,
+}
+
+/// Presentation times in ascending order, in the stream's time base; serialised as runs of equal distances.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Runs", into = "Runs")]
+pub struct PictureTimes(pub Vec<i64>);
+
+/// First time, then (distance, count) pairs.
+#[derive(Serialize, Deserialize)]
+struct Runs(Option<i64>, Vec<(i64, u32)>);
+
+impl From<PictureTimes> for Runs {
+    fn from(times: PictureTimes) -> Self {
+        let mut runs: Vec<(i64, u32)> = Vec::new();
+        for pair in times.0.windows(2) {
+            match runs.last_mut() {
+                Some((step, count)) if *step == pair[1] - pair[0] => *count += 1,
+                _ => runs.push((pair[1] - pair[0], 1)),
+            }
+        }
+        Self(times.0.first().copied(), runs)
+    }
+}
+
+impl From<Runs> for PictureTimes {
+    fn from(runs: Runs) -> Self {
+        let mut times: Vec<i64> = runs.0.into_iter().collect();
+        for (step, count) in runs.1 {
+            for _ in 0..count {
+                times.push(times.last().copied().unwrap_or(0).saturating_add(step));
+            }
+        }
+        Self(times)
+    }
+}
+
+/// What the video packets amount to.
+pub(super) struct Analysis {
+    pub times: Vec<i64>,
+    pub end_pts: i64,
+    pub keyframes: Vec<Keyframe>,
+    pub cadence: Cadence,
+    /// Mean pictures per second, at least 1.
+    pub rate: Rational,
+}
+
+/// Takes packets in decode order, their time base, the codec and the rate the header claims; gives `None` when no picture can be shown.
+pub(super) fn analyse(packets: &[Picture], base: Rational, codec: &str, claimed: Option<Rational>) -> Option<Analysis> {
+    let first_key = packets.iter().position(|packet| packet.key)?;
+    let packets = &packets[first_key..];
+    let shown_at = |packet: &Picture| packet.pts.or(packet.dts);
+    let key_time = shown_at(&packets[0]);
+    // ffmpeg's H.264 decoder shows pictures that lead the very first keyframe; those of other codecs drop them.
+    let leads = |time: i64| codec != "h264" && key_time.is_some_and(|key| time < key);
+    let visible = packets.iter().filter(|packet| !packet.discard);
+    let mut times: Vec<i64> = visible.clone().filter_map(shown_at).filter(|&time| !leads(time)).collect();
+    times.sort_unstable();
+    let all = times.len();
+    times.dedup();
+    let (first, last) = (*times.first()?, *times.last()?);
+    let step = typical_step(&times).unwrap_or_else(|| claimed.map_or(0, |rate| rate.inverse().rescale(1, base)).max(1));
+    let claimed_end = visible.filter(|packet| shown_at(packet) == Some(last)).map(|packet| packet.duration).max().unwrap_or(0);
+    let length = if (1..=step.saturating_mul(10)).contains(&claimed_end) { claimed_end } else { step };
+    let rate = mean_rate(times.len(), last - first, base).or(claimed).unwrap_or(Rational { num: 25, den: 1 });
+    let trouble = Trouble { untimed: packets.iter().any(|packet| packet.pts.is_none()), doubled: (all - times.len()) * 50 > all };
+    let cadence = cadence(&times, packets, base, rate, claimed, &trouble);
+    Some(Analysis { end_pts: last.saturating_add(length), keyframes: keyframes(packets), times, cadence, rate })
+}
+
+struct Trouble {
+    untimed: bool,
+    doubled: bool,
+}
+
+fn cadence(
+    times: &[i64],
+    packets: &[Picture],
+    base: Rational,
+    rate: Rational,
+    claimed: Option<Rational>,
+    trouble: &Trouble,
+) -> Cadence {
+    let sane = claimed.filter(|rate| (1.0..MAX_OUTPUT_RATE).contains(&rate.as_f64()));
+    if runs_backwards(packets, base) {
+        return Cadence::Counted { rate: sane.unwrap_or(Rational { num: 25, den: 1 }) };
+    }
+    let pause = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+    let paused = base.ticks(pause) > MAX_PAUSE_S * crate::time::TICKS_PER_SECOND;
+    if rate.as_f64() > MAX_OUTPUT_RATE {
+        return Cadence::Constant { rate: thinned(rate) };
+    }
+    if trouble.untimed || trouble.doubled || paused {
+        return Cadence::Constant { rate: steady(rate, sane) };
+    }
+    Cadence::Source
+}
+
+/// The rate for pictures that must be spaced anew: the claimed one when it is plausible, else a few per second.
+pub(super) fn steady(measured: Rational, claimed: Option<Rational>) -> Rational {
+    let plausible = claimed.filter(|rate| (0.5..2.0).contains(&(rate.as_f64() / measured.as_f64())));
+    plausible.unwrap_or_else(|| Rational { num: (measured.as_f64().round() as u32).clamp(2, 60), den: 1 })
+}
+
+/// Divides a rate above 60 until it is not, snapped to a usual one.
+fn thinned(rate: Rational) -> Rational {
+    let value = rate.as_f64() / (rate.as_f64() / 60.5).ceil();
+    let usual = [(24_000, 1001), (24, 1), (25, 1), (30_000, 1001), (30, 1), (48, 1), (50, 1), (60_000, 1001), (60, 1)];
+    let close = usual.iter().map(|&(num, den)| Rational { num, den }).find(|usual| (usual.as_f64() / value - 1.0).abs() < 0.000_5);
+    close.unwrap_or(Rational { num: (value.round() as u32).clamp(1, 60), den: 1 })
+}
+
+/// Decode times that jump back by more than a second: a clip edited without renumbering, or a stream restarted.
+fn runs_backwards(packets: &[Picture], base: Rational) -> bool {
+    let second = Rational { num: 1, den: 1 }.rescale(1, base).max(1);
+    let mut latest = i64::MIN;
+    packets.iter().filter_map(|packet| packet.dts.or(packet.pts)).any(|time| {
+        let back = latest != i64::MIN && time < latest.saturating_sub(second);
+        latest = latest.max(time);
+        back
+    })
+}
+
+fn typical_step(times: &[i64]) -> Option<i64> {
+    let mut steps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let middle = steps.len().checked_sub(1)? / 2;
+    Some(*steps.select_nth_unstable(middle).1)
+}
+
+fn mean_rate(count: usize, span: i64, base: Rational) -> Option<Rational> {
+    let micros = base.rescale(span, Rational { num: 1, den: 1_000_000 });
+    let milli = (count as i128 - 1) * 1_000_000_000 / i128::from(micros.max(1));
+    (count > 1 && span > 0).then(|| Rational { num: u32::try_from(milli).unwrap_or(u32::MAX).max(1), den: 1000 })
+}
+
+fn keyframes(packets: &[Picture]) -> Vec<Keyframe> {
+    let mut found: Vec<Keyframe> = Vec::new();
+    for packet in packets {
+        let Some(pts) = packet.pts.or(packet.dts) else { continue };
+        match found.last_mut() {
+            _ if packet.key => found.push(Keyframe { pts, dts: packet.dts.unwrap_or(pts), clean: true }),
+            Some(key) if pts < key.pts => key.clean = false,
+            _ => {}
+        }
+    }
+    found.sort_by_key(|key| key.pts);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Rational = Rational { num: 1, den: 1000 };
+
+    fn packet(pts: i64, dts: i64, key: bool) -> Picture {
+        Picture { pts: Some(pts), dts: Some(dts), duration: 40, size_bytes: 9, key, discard: false }
+    }
+
+    #[test]
+    fn leading_pictures_of_the_first_keyframe_count_in_h264_only() {
+        let packets = [packet(0, -40, false), packet(120, 0, true), packet(40, 40, false), packet(160, 80, false)];
+        assert_eq!(analyse(&packets, MS, "h264", None).unwrap().times, [40, 120, 160]);
+        let hevc = analyse(&packets, MS, "hevc", None).unwrap();
+        assert_eq!((hevc.times, hevc.end_pts, hevc.keyframes[0].clean), (vec![120, 160], 200, false));
+    }
+
+    #[test]
+    fn cadence_follows_the_timestamps() {
+        let kind = |times: &[i64]| {
+            let packets: Vec<_> = times.iter().map(|&t| packet(t, t, true)).collect();
+            analyse(&packets, MS, "h264", None).unwrap().cadence
+        };
+        assert_eq!(kind(&[0, 40, 80, 5000]), Cadence::Source);
+        assert!(matches!(kind(&[0, 40, 80, 90_000]), Cadence::Constant { .. }));
+        assert!(matches!(kind(&[9000, 9040, 0, 40]), Cadence::Counted { .. }));
+        let fast: Vec<i64> = (0..240).map(|i| i * 25 / 3).collect();
+        assert_eq!(kind(&fast), Cadence::Constant { rate: Rational { num: 60, den: 1 } });
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn times_survive_their_text(mut times in proptest::collection::vec(-1_000_000i64..1_000_000, 0..50)) {
+            times.sort_unstable();
+            let text = serde_json::to_string(&PictureTimes(times.clone())).unwrap();
+            proptest::prop_assert_eq!(serde_json::from_str::<PictureTimes>(&text).unwrap().0, times);
+        }
+    }
+}

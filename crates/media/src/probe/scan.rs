@@ -1,0 +1,163 @@
+//! Reads ffprobe's packet lines as they arrive: the evidence everything else rests on.
+
+use super::streams::Chosen;
+use std::collections::BTreeMap;
+
+/// Most video packets remembered; more is refused as too long.
+pub const MAX_PICTURES: usize = 3_000_000;
+
+/// Longest line kept; ffprobe's are below 200 bytes.
+const MAX_LINE_BYTES: usize = 4096;
+
+/// One video packet, times in units of its stream's time base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Picture {
+    /// Presentation time, if it has one.
+    pub pts: Option<i64>,
+    /// Decode time, if it has one.
+    pub dts: Option<i64>,
+    /// Claimed duration, 0 if none.
+    pub duration: i64,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Whether decoding may begin here.
+    pub key: bool,
+    /// Whether an edit list hides it: decoded, never shown.
+    pub discard: bool,
+}
+
+/// What the packets of one audio stream cover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AudioSpan {
+    /// Earliest presentation time, in units of the stream's time base.
+    pub start_pts: i64,
+    /// End of the latest packet.
+    pub end_pts: i64,
+    /// Number of packets.
+    pub packets: u64,
+}
+
+/// Everything the packets say.
+#[derive(Debug, Clone, Default)]
+pub struct Packets {
+    /// The chosen video stream's packets in decode order.
+    pub video: Vec<Picture>,
+    /// Spans by audio stream.
+    pub audio: BTreeMap<u32, AudioSpan>,
+    /// More video packets than [`MAX_PICTURES`].
+    pub too_many: bool,
+    /// ffprobe met the end of the file where the index promised data; the last video packet is then a stump.
+    pub cut_short: bool,
+}
+
+/// Push parser for the output of [`super::packets_argv`]; memory is bounded by [`MAX_PICTURES`].
+#[derive(Debug)]
+pub struct PacketScan {
+    chosen: Chosen,
+    line: Vec<u8>,
+    packets: Packets,
+}
+
+impl PacketScan {
+    /// Starts a scan that keeps the packets of the chosen streams.
+    pub fn new(chosen: Chosen) -> Self {
+        Self { chosen, line: Vec::new(), packets: Packets::default() }
+    }
+
+    /// Takes the next bytes of ffprobe's stdout, cut anywhere.
+    pub fn push(&mut self, bytes: &[u8]) {
+        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
+            if self.line.len() + part.len() <= MAX_LINE_BYTES {
+                self.line.extend_from_slice(part);
+            }
+            if part.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.line);
+                self.take_line(&line);
+                self.line = line;
+                self.line.clear();
+            }
+        }
+    }
+
+    /// Ends the scan. `stderr_tail` is the end of ffprobe's stderr, in which it complains of a file cut short.
+    pub fn finish(mut self, stderr_tail: &str) -> Packets {
+        let line = std::mem::take(&mut self.line);
+        self.take_line(&line);
+        self.packets.cut_short = stderr_tail.contains("partial file");
+        self.packets
+    }
+
+    fn take_line(&mut self, line: &[u8]) {
+        let Ok(line) = std::str::from_utf8(line) else { return };
+        let mut fields = Fields::default();
+        line.trim_end().split('|').filter_map(|field| field.split_once('=')).for_each(|(key, value)| fields.set(key, value));
+        let Some(stream) = fields.stream else { return };
+        if self.chosen.video == Some(stream) {
+            if self.packets.video.len() < MAX_PICTURES {
+                self.packets.video.push(fields.picture);
+            } else {
+                self.packets.too_many = true;
+            }
+        } else if self.chosen.audio.contains(&stream) {
+            self.take_audio(stream, fields.picture);
+        }
+    }
+
+    fn take_audio(&mut self, stream: u32, packet: Picture) {
+        let Some(pts) = packet.pts.or(packet.dts).filter(|_| !packet.discard) else { return };
+        let end = pts.saturating_add(packet.duration.max(0));
+        let span = self.packets.audio.entry(stream).or_insert(AudioSpan { start_pts: pts, end_pts: end, packets: 0 });
+        span.start_pts = span.start_pts.min(pts);
+        span.end_pts = span.end_pts.max(end);
+        span.packets += 1;
+    }
+}
+
+struct Fields {
+    stream: Option<u32>,
+    picture: Picture,
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        let picture = Picture { pts: None, dts: None, duration: 0, size_bytes: 0, key: false, discard: false };
+        Self { stream: None, picture }
+    }
+}
+
+impl Fields {
+    fn set(&mut self, key: &str, value: &str) {
+        match key {
+            "stream_index" => self.stream = value.parse().ok(),
+            "pts" => self.picture.pts = value.parse().ok(),
+            "dts" => self.picture.dts = value.parse().ok(),
+            "duration" => self.picture.duration = value.parse().unwrap_or(0),
+            "size" => self.picture.size_bytes = value.parse().unwrap_or(0),
+            "flags" => {
+                self.picture.key = value.contains('K');
+                self.picture.discard = value.contains('D');
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_cut_anywhere_give_the_same_packets() {
+        let text = "stream_index=0|pts=10|dts=N/A|duration=5|size=7|pos=1|flags=K_\n\nstream_index=1|pts=3|dts=3|duration=4|size=1|flags=KD\n\
+                    stream_index=1|pts=7|dts=7|duration=4|size=1|flags=K_\nstream_index=9|pts=1|flags=K_\nside|data\nstream_index=0|pts=15|flags=_D";
+        for step in [1, 7, 1000] {
+            let mut scan = PacketScan::new(Chosen { video: Some(0), audio: vec![1] });
+            text.as_bytes().chunks(step).for_each(|bytes| scan.push(bytes));
+            let packets = scan.finish("x: partial file");
+            assert_eq!(packets.video.len(), 2);
+            assert_eq!((packets.video[0].pts, packets.video[0].dts, packets.video[0].key), (Some(10), None, true));
+            assert!(packets.video[1].discard && packets.cut_short);
+            assert_eq!(packets.audio[&1], AudioSpan { start_pts: 7, end_pts: 11, packets: 1 });
+        }
+    }
+}
