@@ -49,7 +49,8 @@ async fn the_audit_log_is_read_newest_first(db: &Db) -> Result<()> {
 }
 
 async fn counts_add_up_by_minute_kind_and_subject(db: &Db) -> Result<()> {
-    let count = |minute, kind, subject: &str| Count { minute, kind, subject: subject.into(), object: "360p".into(), accesses: 3, bytes: 900 };
+    let count =
+        |minute, kind, subject: &str| Count { minute, kind, subject: subject.into(), object: "360p".into(), accesses: 3, bytes: 900 };
     transaction!(db.catalog, |tx| {
         for minute in [1, 1, 2] {
             tx.add_audit_count(&count(minute, CountKind::Delivery, "s")).await?;
