@@ -17,10 +17,11 @@ pub mod uploads;
 pub mod versions;
 pub mod videos;
 
-use crate::domain::{Error, Result};
+use crate::domain::{Error, ErrorKind, Result};
 pub use sql::{Row, Value};
 use std::path::Path;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The catalog's door. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -38,6 +39,14 @@ enum Store {
 pub struct Tx {
     inner: TxInner,
     now: Option<i64>,
+    broken: Option<Broken>,
+}
+
+/// What a failed statement makes of its transaction.
+#[derive(Clone, Copy)]
+enum Broken {
+    Repeat,
+    GiveUp,
 }
 
 enum TxInner {
@@ -62,7 +71,7 @@ impl Catalog {
             Store::Sqlite(store) => TxInner::Sqlite(store.begin().await?),
             Store::Postgres(store) => TxInner::Postgres(store.begin().await?),
         };
-        Ok(Tx { inner, now: None })
+        Ok(Tx { inner, now: None, broken: None })
     }
 
     /// Reads rows outside of a transaction.
@@ -95,17 +104,27 @@ impl Catalog {
 impl Tx {
     /// Runs a statement; gives the number of rows it changed.
     pub async fn execute(&mut self, sql: &'static str, args: Vec<Value>) -> Result<u64> {
-        match &mut self.inner {
+        let outcome = match &mut self.inner {
             TxInner::Sqlite(tx) => sqlite::execute(tx, sql, args).await,
             TxInner::Postgres(tx) => postgres::execute(tx, sql, args).await,
-        }
+        };
+        outcome.inspect_err(|error| self.note(error))
     }
 
     /// Runs a statement and reads its rows.
     pub async fn fetch_all(&mut self, sql: &'static str, args: Vec<Value>) -> Result<Vec<Row>> {
-        match &mut self.inner {
+        let outcome = match &mut self.inner {
             TxInner::Sqlite(tx) => sqlite::fetch_all(&mut **tx, sql, args).await,
             TxInner::Postgres(tx) => postgres::fetch_all(&mut **tx, sql, args).await,
+        };
+        outcome.inspect_err(|error| self.note(error))
+    }
+
+    /// Remembers that a statement failed, even if the transaction's body forgets it.
+    fn note(&mut self, error: &Error) {
+        // An argument that is `Invalid` never reached the database.
+        if error.kind() != ErrorKind::Invalid {
+            self.broken = Some(if error.code() == sql::BUSY { Broken::Repeat } else { Broken::GiveUp });
         }
     }
 
@@ -137,8 +156,17 @@ impl Tx {
         }
     }
 
-    /// Makes the changes durable.
+    /// Makes the changes durable. Once a statement has failed, it takes them back instead and fails: PostgreSQL would do the first
+    /// without a word, SQLite would keep half.
     pub async fn commit(self) -> Result<()> {
+        if let Some(broken) = self.broken {
+            self.rollback().await?;
+            let why = "one of its statements failed";
+            return Err(match broken {
+                Broken::Repeat => sql::busy(why),
+                Broken::GiveUp => Error::internal("a broken transaction cannot be committed", why),
+            });
+        }
         match self.inner {
             TxInner::Sqlite(tx) => tx.commit().await.map_err(sql::failure),
             TxInner::Postgres(tx) => tx.commit().await.map_err(sql::failure),
@@ -156,18 +184,23 @@ impl Tx {
 
 /// Counts the repetitions of one transaction.
 #[derive(Debug, Default)]
-pub struct Repetitions(u32);
+pub struct Repetitions {
+    count: u32,
+    begun: Option<Instant>,
+}
 
 impl Repetitions {
-    const MOST: u32 = 30;
+    /// The caller waits for the answer, so time is the limit, not the number: where many contend, each round one of them gets through.
+    const LONGEST: Duration = Duration::from_secs(30);
 
-    /// Waits and says `true` when `error` means "run the same transaction again" and it was not run too often.
+    /// Waits and says `true` when `error` means "run the same transaction again" and there is time left for it.
     pub async fn again(&mut self, error: &Error) -> bool {
-        if error.code() != sql::BUSY || self.0 >= Self::MOST {
+        let begun = *self.begun.get_or_insert_with(Instant::now);
+        if error.code() != sql::BUSY || begun.elapsed() >= Self::LONGEST {
             return false;
         }
-        self.0 += 1;
-        let ceiling_ms = (1_u64 << self.0.min(7)) + 1;
+        self.count += 1;
+        let ceiling_ms = (1_u64 << self.count.min(7)) + 1;
         tokio::time::sleep(Duration::from_millis(rand::random_range(0..=ceiling_ms))).await;
         true
     }

@@ -122,7 +122,7 @@ impl Tx {
 impl Catalog {
     /// The newest `limit` entries about a video (all videos when `None`), newest first.
     pub async fn audit_entries(&self, video: Option<&str>, limit: u64) -> Result<Vec<Stored>> {
-        let sql = "SELECT seq, at, actor, action, object, decision, reason FROM audit WHERE ($1 = '' OR video_id = $1) ORDER BY seq DESC LIMIT $2";
+        let sql = "SELECT seq, at, actor, action, object, decision, reason FROM audit WHERE ($1 IS NULL OR video_id = $1) ORDER BY seq DESC LIMIT $2";
         let stored = |row: &Row| {
             Ok(Stored {
                 seq: row.int("seq")?,
@@ -134,7 +134,7 @@ impl Catalog {
                 reason: row.text("reason")?,
             })
         };
-        self.fetch_all(sql, args![video.unwrap_or_default(), limit]).await?.iter().map(stored).collect()
+        self.fetch_all(sql, args![video, limit]).await?.iter().map(stored).collect()
     }
 
     /// All accesses counted of one kind for one subject.

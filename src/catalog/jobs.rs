@@ -65,12 +65,10 @@ impl Catalog {
     /// The newest 500 jobs of a listing.
     pub async fn jobs(&self, listing: &Listing) -> Result<Vec<Job>> {
         let sql = "SELECT jobs.* FROM jobs JOIN videos ON videos.id = jobs.video_id
-            WHERE ($1 = '' OR jobs.state = $1) AND ($2 = '' OR jobs.video_id = $2) AND ($3 = '' OR videos.owner = $3)
+            WHERE ($1 IS NULL OR jobs.state = $1) AND ($2 IS NULL OR jobs.video_id = $2) AND ($3 IS NULL OR videos.owner = $3)
             ORDER BY jobs.id DESC LIMIT 500";
-        let state = listing.state.map(State::as_str).unwrap_or_default();
-        let video = listing.video.as_ref().map(|id| id.to_string()).unwrap_or_default();
-        let owner = listing.owner.clone().unwrap_or_default();
-        self.fetch_all(sql, args![state, video, owner]).await?.iter().map(job).collect()
+        let (state, video) = (listing.state.map(State::as_str), listing.video.as_ref().map(VideoId::as_str));
+        self.fetch_all(sql, args![state, video, listing.owner.as_deref()]).await?.iter().map(job).collect()
     }
 
     /// One job.
@@ -177,7 +175,7 @@ impl Tx {
     pub async fn bury_expired(&mut self) -> Result<Vec<Job>> {
         let now = self.now().await?;
         let sql = "UPDATE jobs SET state = 'dead', finished_at = $1, lease_owner = NULL, lease_until = NULL,
-            last_error = 'every worker that took this job was lost before it could report' 
+            last_error = 'every worker that took this job was lost before it could report'
             WHERE state = 'running' AND lease_until <= $1 AND claims >= $2 RETURNING *";
         self.fetch_all(sql, args![now, MAX_CLAIMS]).await?.iter().map(job).collect()
     }
@@ -185,8 +183,10 @@ impl Tx {
     /// Ends at once the leases that an earlier life of this node held: its data folder is locked, so that life is over.
     pub async fn forget_former_life(&mut self, node: &str, owner: &str) -> Result<u64> {
         let now = self.now().await?;
-        let sql = "UPDATE jobs SET lease_until = $3 WHERE state = 'running' AND lease_owner LIKE $1 AND lease_owner <> $2";
-        self.execute(sql, args![format!("{node}/%"), owner, now]).await
+        // No LIKE: a name may hold its wildcards, and SQLite's ignores case.
+        let sql = "UPDATE jobs SET lease_until = $3
+            WHERE state = 'running' AND SUBSTR(lease_owner, 1, LENGTH($1)) = $1 AND lease_owner <> $2";
+        self.execute(sql, args![format!("{node}/"), owner, now]).await
     }
 
     async fn fenced(&mut self, sql: &'static str, args: Vec<super::Value>, lease: &Lease) -> Result<()> {

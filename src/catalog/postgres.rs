@@ -1,13 +1,13 @@
 //! The catalog on PostgreSQL: SERIALIZABLE transactions; claims skip rows that another worker has locked.
 
-use super::sql::{Cell, Row, Value, failure, split_statements, statements};
+use super::sql::{Cell, Row, Value, failure, pending, split_statements, statements};
 use crate::domain::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow, Postgres};
 use std::str::FromStr;
 use std::time::Duration;
 
 /// The scripts, in order; table `schema_version` says how many ran.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_first.sql")];
+static MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_first.sql")];
 /// Only one server migrates at a time: the key of an advisory lock.
 const MIGRATION_LOCK: &str = "SELECT CAST(pg_advisory_xact_lock(7238901) AS TEXT) AS locked";
 
@@ -28,7 +28,7 @@ pub(super) struct Store {
     pool: PgPool,
 }
 
-statements!(Postgres, PgRow, PgConnection, integers: "INT8" | "INT4");
+statements!(Postgres, PgRow, PgConnection, integers: "INT8" as i64, "INT4" as i32);
 
 impl Store {
     pub(super) async fn open(url: &str) -> Result<Self> {
@@ -54,12 +54,13 @@ impl Store {
     }
 
     async fn migrate(&self) -> Result<()> {
-        let mut tx = self.pool.begin().await.map_err(failure)?;
+        // Whoever waited for the lock must see what its holder committed, whatever the server's default level is.
+        let mut tx = self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(failure)?;
         fetch_all(&mut *tx, MIGRATION_LOCK, Vec::new()).await?;
         execute(&mut tx, "CREATE TABLE IF NOT EXISTS schema_version (done BIGINT NOT NULL)", Vec::new()).await?;
         let done = fetch_all(&mut *tx, "SELECT COALESCE(MAX(done), 0) AS done FROM schema_version", Vec::new()).await?;
         let done = done.first().map_or(Ok(0), |row| row.int("done"))?;
-        for (script, number) in MIGRATIONS.iter().zip(1_i64..).filter(|(_, number)| *number > done) {
+        for (number, script) in pending(&MIGRATIONS, done)? {
             for statement in split_statements(script) {
                 execute(&mut tx, statement, Vec::new()).await?;
             }

@@ -1,5 +1,6 @@
 //! What both databases share: arguments, rows, errors, and the macro that writes each database's few functions.
 
+use crate::domain::error::Cause;
 use crate::domain::{Error, ErrorKind, Result};
 
 /// The code of "run the same transaction again".
@@ -28,7 +29,8 @@ value_from! {
     Option<&str> => |x| Self::Text(x.map(str::to_owned));
     i64 => |x| Self::Int(Some(x));
     Option<i64> => |x| Self::Int(x);
-    u64 => |x| Self::Int(Some(x.cast_signed()));
+    // BIGINT's largest stands for all that is larger: no count of ours comes near it, and a limit means the same.
+    u64 => |x| Self::Int(Some(i64::try_from(x).unwrap_or(i64::MAX)));
     bool => |x| Self::Int(Some(i64::from(x)));
     &crate::domain::ids::VideoId => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::ids::UploadId => |x| Self::Text(Some(x.as_str().to_owned()));
@@ -36,6 +38,18 @@ value_from! {
     &crate::domain::ids::VersionId => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::ids::JobId => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::ids::SessionId => |x| Self::Text(Some(x.as_str().to_owned()));
+}
+
+impl Value {
+    /// PostgreSQL's TEXT cannot hold NUL, and what one database refuses the other must refuse too.
+    pub(super) fn check(&self) -> Result<()> {
+        match self {
+            Self::Text(Some(text)) if text.contains('\0') => {
+                Err(Error::invalid("nul-in-text", "text may not hold the character NUL: leave it out"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// One cell of a row.
@@ -92,37 +106,79 @@ impl Row {
     }
 }
 
-/// Sorts a database's error into ours. Unique violations are `Conflict`; what asks for a repetition has the code [`BUSY`].
+/// "Run the same transaction again", because of `source`.
+pub(super) fn busy(source: impl Into<Cause>) -> Error {
+    Error::new(ErrorKind::Unavailable, BUSY, "the catalog is busy: try again").with_source(source)
+}
+
+/// Sorts a database's error into ours. Unique violations are `Conflict`; what asks for a repetition has the code [`BUSY`]; what another
+/// try cannot mend (a broken constraint, SQL that is wrong) is `Internal`; the rest is an outage.
 pub(super) fn failure(error: sqlx::Error) -> Error {
-    let code = match &error {
-        sqlx::Error::Database(inner) if inner.is_unique_violation() => {
+    use sqlx::Error as Sql;
+    let outage = match &error {
+        Sql::Database(inner) if inner.is_unique_violation() => {
             return Error::conflict("already-exists", "a row with this key is already there").with_source(error);
         }
-        sqlx::Error::Database(inner) => inner.code().map(|code| code.into_owned()).unwrap_or_default(),
-        _ => String::new(),
+        Sql::Database(inner) => match sort_code(&inner.code().unwrap_or_default()) {
+            Sort::Busy => return busy(error),
+            Sort::Full => {
+                let message = "the catalog's disk is full: free space, then try again";
+                return Error::new(ErrorKind::Unavailable, "disk-full", message).with_source(error);
+            }
+            Sort::Outage => true,
+            Sort::Defect => false,
+        },
+        Sql::ColumnDecode { .. } | Sql::ColumnNotFound(_) | Sql::Decode(_) | Sql::Encode(_) | Sql::TypeNotFound { .. } => false,
+        _ => true,
     };
-    match code.as_str() {
-        // PostgreSQL: serialization_failure, deadlock_detected. SQLite: BUSY, BUSY_RECOVERY, BUSY_SNAPSHOT, LOCKED.
-        "40001" | "40P01" | "5" | "261" | "517" | "6" => {
-            Error::new(ErrorKind::Unavailable, BUSY, "the catalog is busy: try again").with_source(error)
-        }
-        // SQLite: FULL. PostgreSQL: disk_full.
-        "13" | "53100" => {
-            Error::new(ErrorKind::Unavailable, "disk-full", "the catalog's disk is full: free space, then try again").with_source(error)
-        }
-        _ => Error::unavailable("the catalog did not answer as it should", error),
+    let message = "the catalog did not answer as it should";
+    if outage { Error::unavailable(message, error) } else { Error::internal(message, error) }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Sort {
+    Busy,
+    Full,
+    Outage,
+    Defect,
+}
+
+/// PostgreSQL's codes have five characters, the first two their class; SQLite's are numbers, the lowest byte their class.
+fn sort_code(code: &str) -> Sort {
+    if code.len() == 5 {
+        return match (code, &code[..2]) {
+            // serialization_failure, deadlock_detected.
+            ("40001" | "40P01", _) => Sort::Busy,
+            // disk_full.
+            ("53100", _) => Sort::Full,
+            // Connection, resources, object in use, operator, system.
+            (_, "08" | "53" | "55" | "57" | "58") => Sort::Outage,
+            _ => Sort::Defect,
+        };
+    }
+    match code.parse::<u32>().unwrap_or_default() & 0xff {
+        // BUSY, LOCKED.
+        5 | 6 => Sort::Busy,
+        // FULL.
+        13 => Sort::Full,
+        // NOMEM, READONLY, INTERRUPT, IOERR, CANTOPEN, PROTOCOL.
+        7 | 8 | 9 | 10 | 14 | 15 => Sort::Outage,
+        _ => Sort::Defect,
     }
 }
 
 /// Writes `bind`, `execute`, `fetch_all` and the row decoder for one database.
 macro_rules! statements {
-    ($database:ty, $row:ty, $connection:ty, integers: $($integer:literal)|+) => {
+    ($database:ty, $row:ty, $connection:ty, integers: $($integer:literal as $rust:ty),+) => {
         type Query<'q> = sqlx::query::Query<'q, $database, <$database as sqlx::Database>::Arguments>;
 
-        fn bind(sql: &'static str, args: Vec<Value>) -> Query<'static> {
-            args.into_iter().fold(sqlx::query::<$database>(sql), |query, arg| match arg {
-                Value::Text(text) => query.bind(text),
-                Value::Int(int) => query.bind(int),
+        fn bind(sql: &'static str, args: Vec<Value>) -> Result<Query<'static>> {
+            args.into_iter().try_fold(sqlx::query::<$database>(sql), |query, arg| {
+                arg.check()?;
+                Ok(match arg {
+                    Value::Text(text) => query.bind(text),
+                    Value::Int(int) => query.bind(int),
+                })
             })
         }
 
@@ -133,8 +189,10 @@ macro_rules! statements {
                 if raw.is_null() {
                     return Ok(Cell::Null);
                 }
-                let integer = matches!(raw.type_info().name(), $($integer)|+);
-                Ok(if integer { Cell::Int(row.try_get(index)?) } else { Cell::Text(row.try_get(index)?) })
+                Ok(match raw.type_info().name() {
+                    $($integer => Cell::Int(i64::from(row.try_get::<$rust, _>(index)?)),)+
+                    _ => Cell::Text(row.try_get(index)?),
+                })
             };
             let named = |(index, column): (usize, &<$database as sqlx::Database>::Column)| Ok((column.name().to_owned(), cell(index)?));
             let cells = row.columns().iter().enumerate().map(named).collect::<Result<_, sqlx::Error>>().map_err(failure)?;
@@ -142,20 +200,78 @@ macro_rules! statements {
         }
 
         pub(super) async fn execute(connection: &mut $connection, sql: &'static str, args: Vec<Value>) -> Result<u64> {
-            Ok(bind(sql, args).execute(connection).await.map_err(failure)?.rows_affected())
+            Ok(bind(sql, args)?.execute(connection).await.map_err(failure)?.rows_affected())
         }
 
         pub(super) async fn fetch_all<'c, E>(executor: E, sql: &'static str, args: Vec<Value>) -> Result<Vec<Row>>
         where
             E: sqlx::Executor<'c, Database = $database>,
         {
-            bind(sql, args).fetch_all(executor).await.map_err(failure)?.iter().map(decode).collect()
+            bind(sql, args)?.fetch_all(executor).await.map_err(failure)?.iter().map(decode).collect()
         }
     };
 }
 pub(super) use statements;
 
+/// The scripts that a catalog still lacks in which `done` of them ran, with their numbers, counted from 1.
+pub(super) fn pending(scripts: &'static [&'static str], done: i64) -> Result<impl Iterator<Item = (i64, &'static str)>> {
+    let numbered = (1_i64..).zip(scripts.iter().copied());
+    let known = numbered.clone().count();
+    if usize::try_from(done).is_ok_and(|done| done <= known) {
+        return Ok(numbered.filter(move |(number, _)| *number > done));
+    }
+    let message = format!("the catalog has schema {done}, this server knows schemas up to {known}: start the newer Theatrum that wrote it");
+    Err(Error::conflict("catalog-newer", message))
+}
+
 /// Splits a migration into its statements: none of ours holds a semicolon inside.
 pub(super) fn split_statements(script: &'static str) -> impl Iterator<Item = &'static str> {
     script.split(";\n").map(str::trim).filter(|statement| statement.lines().any(|line| !line.starts_with("--") && !line.trim().is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_sorted_by_what_helps() {
+        for (code, sort) in [
+            ("40001", Sort::Busy),
+            ("40P01", Sort::Busy),
+            ("5", Sort::Busy),
+            ("261", Sort::Busy),
+            ("517", Sort::Busy),
+            ("773", Sort::Busy),
+            ("262", Sort::Busy),
+            ("53100", Sort::Full),
+            ("13", Sort::Full),
+            ("57P01", Sort::Outage),
+            ("53300", Sort::Outage),
+            ("778", Sort::Outage),
+            ("23503", Sort::Defect),
+            ("42P01", Sort::Defect),
+            ("787", Sort::Defect),
+            ("1", Sort::Defect),
+            ("", Sort::Defect),
+        ] {
+            assert_eq!(sort_code(code), sort, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_script_is_split_into_its_statements() {
+        let script = "-- A comment;\nCREATE TABLE a (\n    b TEXT\n);\nCREATE INDEX c ON a (b);\n";
+        let statements = split_statements(script).collect::<Vec<_>>();
+        assert_eq!(statements.len(), 2, "{statements:?}");
+    }
+
+    #[test]
+    fn only_missing_scripts_run_and_a_newer_catalog_is_left_alone() {
+        let scripts = &["one", "two"];
+        let missing = |done| pending(scripts, done).map(Iterator::collect::<Vec<_>>);
+        assert_eq!(missing(0).expect("older"), [(1, "one"), (2, "two")]);
+        assert_eq!(missing(1).expect("older"), [(2, "two")]);
+        assert_eq!(missing(2).expect("the same"), []);
+        assert_eq!(missing(3).expect_err("newer").code(), "catalog-newer");
+    }
 }

@@ -1,6 +1,6 @@
 //! The catalog on SQLite: one writing connection, several reading ones, write-ahead log with full synchronisation.
 
-use super::sql::{Cell, Row, Value, failure, split_statements, statements};
+use super::sql::{Cell, Row, Value, failure, pending, split_statements, statements};
 use crate::domain::Result;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The scripts, in order; the catalog's `user_version` is how many ran.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_first.sql")];
+static MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_first.sql")];
 
 /// The database's clock in epoch milliseconds.
 pub(super) const NOW: &str = "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) AS now";
@@ -29,7 +29,7 @@ pub(super) struct Store {
     readers: SqlitePool,
 }
 
-statements!(sqlx::Sqlite, SqliteRow, SqliteConnection, integers: "INTEGER" | "BOOLEAN");
+statements!(sqlx::Sqlite, SqliteRow, SqliteConnection, integers: "INTEGER" as i64);
 
 impl Store {
     pub(super) async fn open(path: &Path) -> Result<Self> {
@@ -65,7 +65,7 @@ async fn migrate(pool: &SqlitePool) -> Result<()> {
     let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failure)?;
     let done = fetch_all(&mut *tx, "SELECT user_version AS done FROM pragma_user_version", Vec::new()).await?;
     let done = done.first().map_or(Ok(0), |row| row.int("done"))?;
-    for (script, number) in MIGRATIONS.iter().zip(1_i64..).filter(|(_, number)| *number > done) {
+    for (number, script) in pending(&MIGRATIONS, done)? {
         for statement in split_statements(script) {
             execute(&mut tx, statement, Vec::new()).await?;
         }

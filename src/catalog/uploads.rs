@@ -33,6 +33,10 @@ fn unknown(id: &UploadId) -> Error {
     Error::not_found(format!("there is no upload {id}"))
 }
 
+fn ended(id: &UploadId) -> Error {
+    Error::conflict("upload-ended", format!("upload {id} has already ended"))
+}
+
 const BY_ID: &str = "SELECT * FROM uploads WHERE id = $1";
 const PARTS: &str = "SELECT number, size_bytes, sha256, blob FROM upload_parts WHERE upload_id = $1 ORDER BY number";
 const ONE_PART: &str = "SELECT number, size_bytes, sha256, blob FROM upload_parts WHERE upload_id = $1 AND number = $2";
@@ -100,16 +104,18 @@ impl Tx {
         self.fetch_all(PARTS, args![id]).await?.iter().map(part).collect()
     }
 
-    /// Declares a part. A received part declared again with another digest counts as missing; gives the blob that is then nobody's.
+    /// Declares a part of an open upload; `Conflict` when it is not open. A received part declared again with another digest counts as
+    /// missing; gives the blob that is then nobody's.
     pub async fn declare_part(&mut self, id: &UploadId, new: &Part) -> Result<Option<String>> {
         let old = self.fetch_optional(ONE_PART, args![id, new.number]).await?.as_ref().map(part).transpose()?;
         if old.as_ref().is_some_and(|old| old.sha256 == new.sha256 && old.size_bytes == new.size_bytes) {
             return Ok(None);
         }
-        let sql = "INSERT INTO upload_parts (upload_id, number, size_bytes, sha256) VALUES ($1, $2, $3, $4)
+        let sql = "INSERT INTO upload_parts (upload_id, number, size_bytes, sha256)
+            SELECT id, $2, $3, $4 FROM uploads WHERE id = $1 AND state = 'open'
             ON CONFLICT (upload_id, number) DO UPDATE SET size_bytes = $3, sha256 = $4, md5 = NULL, blob = NULL, received_at = NULL";
-        self.execute(sql, args![id, new.number, new.size_bytes, &new.sha256]).await?;
-        Ok(old.and_then(|old| old.blob))
+        let changed = self.execute(sql, args![id, new.number, new.size_bytes, &new.sha256]).await?;
+        if changed == 1 { Ok(old.and_then(|old| old.blob)) } else { Err(ended(id)) }
     }
 
     /// Records that a part's frames are durable at `blob`. Only for the digest that is declared, and while the upload is open;
@@ -129,7 +135,7 @@ impl Tx {
     /// Moves an open upload to its end; `Conflict` when it is not open.
     pub async fn end_upload(&mut self, id: &UploadId, end: State) -> Result<()> {
         let changed = self.execute("UPDATE uploads SET state = $2 WHERE id = $1 AND state = 'open'", args![id, end.as_str()]).await?;
-        if changed == 1 { Ok(()) } else { Err(Error::conflict("upload-ended", format!("upload {id} has already ended"))) }
+        if changed == 1 { Ok(()) } else { Err(ended(id)) }
     }
 
     /// Inserts the source that an upload became.

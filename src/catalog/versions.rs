@@ -196,7 +196,7 @@ impl Tx {
     pub async fn adopt_segment(&mut self, version: &VersionId, new: &Segment) -> Result<()> {
         let sql =
             "INSERT INTO segments (version_id, rendition, number, epoch, key_index, duration_ticks, size_bytes, md5, sha256, init_sha256)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (version_id, rendition, number) DO NOTHING";
         let row = args![
             version,
             new.rendition.as_str(),
@@ -209,7 +209,13 @@ impl Tx {
             &new.sha256,
             &new.init_sha256,
         ];
-        self.execute(sql, row).await.map(drop)
+        let changed = self.execute(sql, row).await?;
+        if changed == 1 {
+            Ok(())
+        } else {
+            let what = format!("segment {} of rendition {} already has its blob", new.number, new.rendition);
+            Err(Error::conflict("segment-adopted", what))
+        }
     }
 
     /// Adopts a rendition's initialisation segment; a second one is `Conflict`.

@@ -54,11 +54,10 @@ impl Catalog {
 
     /// Videos, newest first (ids are ordered by time).
     pub async fn videos(&self, listing: &Listing) -> Result<Vec<Video>> {
-        let sql = "SELECT * FROM videos WHERE state <> 'deleted' AND ($1 = '' OR owner = $1) AND ($2 = 0 OR state = 'ready')
-            AND ($3 = '' OR id < $3) ORDER BY id DESC LIMIT $4";
-        let owner = listing.owner.clone().unwrap_or_default();
-        let before = listing.before.as_ref().map(|id| id.to_string()).unwrap_or_default();
-        self.fetch_all(sql, args![owner, listing.ready_only, before, listing.limit]).await?.iter().map(video).collect()
+        let sql = "SELECT * FROM videos WHERE state <> 'deleted' AND ($1 IS NULL OR owner = $1) AND ($2 = 0 OR state = 'ready')
+            AND ($3 IS NULL OR id < $3) ORDER BY id DESC LIMIT $4";
+        let before = listing.before.as_ref().map(VideoId::as_str);
+        self.fetch_all(sql, args![listing.owner.as_deref(), listing.ready_only, before, listing.limit]).await?.iter().map(video).collect()
     }
 
     /// Videos whose blobs are due to go.

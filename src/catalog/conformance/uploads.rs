@@ -1,0 +1,144 @@
+//! The life of an upload: declared, received, ended once; and the root key that ends with its video.
+
+use super::{Db, is_conflict, is_missing, on_both_databases, part, upload_of};
+use crate::domain::Result;
+use crate::domain::ids::{UploadId, VideoId};
+use crate::domain::upload::State;
+use crate::transaction;
+
+on_both_databases!(
+    an_upload_is_read_as_it_was_written,
+    parts_are_listed_in_order,
+    only_the_declared_digest_is_received,
+    another_digest_makes_a_part_missing_again,
+    a_part_sent_twice_supersedes_its_blob,
+    nothing_is_declared_or_received_after_the_end,
+    an_upload_ends_once,
+    overdue_uploads_are_the_open_ones_whose_time_is_over,
+    a_shredded_root_key_is_gone,
+);
+
+async fn an_upload_is_read_as_it_was_written(db: &Db) -> Result<()> {
+    let upload = upload_of("ada");
+    transaction!(db.catalog, |tx| tx.insert_upload(&upload, "wrapped key").await)?;
+    let read = db.catalog.upload(&upload.id).await?;
+    assert_eq!(format!("{read:?}"), format!("{upload:?}"));
+    let inside = transaction!(db.catalog, |tx| tx.upload(&upload.id).await)?;
+    assert_eq!(format!("{inside:?}"), format!("{upload:?}"));
+    assert!(is_missing(&db.catalog.upload(&UploadId::new()).await));
+    assert!(is_missing(&db.catalog.upload_part(&upload.id, 1).await));
+    Ok(())
+}
+
+async fn parts_are_listed_in_order(db: &Db) -> Result<()> {
+    let upload = db.open_upload().await?;
+    transaction!(db.catalog, |tx| {
+        for number in [10, 2, 1] {
+            tx.declare_part(&upload.id, &part(number, "aa")).await?;
+        }
+        Ok(())
+    })?;
+    let numbers = db.catalog.upload_parts(&upload.id).await?.iter().map(|part| part.number).collect::<Vec<_>>();
+    assert_eq!(numbers, [1, 2, 10]);
+    Ok(())
+}
+
+async fn only_the_declared_digest_is_received(db: &Db) -> Result<()> {
+    let upload = db.open_upload().await?;
+    let early = transaction!(db.catalog, |tx| tx.receive_part(&upload.id, 1, "aa", "md5", "blob").await);
+    assert!(is_conflict(&early), "{early:?}");
+    transaction!(db.catalog, |tx| tx.declare_part(&upload.id, &part(1, "aa")).await)?;
+    let other = transaction!(db.catalog, |tx| tx.receive_part(&upload.id, 1, "bb", "md5", "blob").await);
+    assert!(is_conflict(&other), "{other:?}");
+    assert_eq!(db.catalog.upload_part(&upload.id, 1).await?.blob, None);
+    let superseded = transaction!(db.catalog, |tx| tx.receive_part(&upload.id, 1, "aa", "md5", "blob").await)?;
+    assert_eq!(superseded, None);
+    assert_eq!(db.catalog.upload_part(&upload.id, 1).await?.blob.as_deref(), Some("blob"));
+    Ok(())
+}
+
+async fn another_digest_makes_a_part_missing_again(db: &Db) -> Result<()> {
+    let upload = db.open_upload().await?;
+    transaction!(db.catalog, |tx| {
+        tx.declare_part(&upload.id, &part(1, "aa")).await?;
+        tx.receive_part(&upload.id, 1, "aa", "md5", "blob").await
+    })?;
+    let same = transaction!(db.catalog, |tx| tx.declare_part(&upload.id, &part(1, "aa")).await)?;
+    assert_eq!(same, None);
+    assert!(db.catalog.upload_part(&upload.id, 1).await?.blob.is_some());
+    let orphan = transaction!(db.catalog, |tx| tx.declare_part(&upload.id, &part(1, "bb")).await)?;
+    assert_eq!(orphan.as_deref(), Some("blob"));
+    let again = db.catalog.upload_part(&upload.id, 1).await?;
+    assert_eq!((again.sha256.as_str(), again.blob), ("bb", None));
+    Ok(())
+}
+
+async fn a_part_sent_twice_supersedes_its_blob(db: &Db) -> Result<()> {
+    let upload = db.open_upload().await?;
+    let superseded = transaction!(db.catalog, |tx| {
+        tx.declare_part(&upload.id, &part(1, "aa")).await?;
+        tx.receive_part(&upload.id, 1, "aa", "md5", "first").await?;
+        tx.receive_part(&upload.id, 1, "aa", "md5", "second").await
+    })?;
+    assert_eq!(superseded.as_deref(), Some("first"));
+    Ok(())
+}
+
+async fn nothing_is_declared_or_received_after_the_end(db: &Db) -> Result<()> {
+    for end in [State::Finished, State::Aborted, State::Expired] {
+        let upload = db.open_upload().await?;
+        transaction!(db.catalog, |tx| {
+            tx.declare_part(&upload.id, &part(1, "aa")).await?;
+            tx.receive_part(&upload.id, 1, "aa", "md5", "blob").await?;
+            tx.end_upload(&upload.id, end).await
+        })?;
+        let received = transaction!(db.catalog, |tx| tx.receive_part(&upload.id, 1, "aa", "md5", "late").await);
+        assert!(is_conflict(&received), "{received:?}");
+        let declared = transaction!(db.catalog, |tx| tx.declare_part(&upload.id, &part(1, "bb")).await);
+        assert!(is_conflict(&declared), "a finished source would lose a part: {declared:?}");
+        assert_eq!(db.catalog.upload_part(&upload.id, 1).await?.blob.as_deref(), Some("blob"));
+    }
+    Ok(())
+}
+
+async fn an_upload_ends_once(db: &Db) -> Result<()> {
+    for end in [State::Finished, State::Aborted, State::Expired] {
+        let upload = db.open_upload().await?;
+        transaction!(db.catalog, |tx| tx.end_upload(&upload.id, end).await)?;
+        for other in [State::Finished, State::Aborted, State::Expired] {
+            assert!(is_conflict(&transaction!(db.catalog, |tx| tx.end_upload(&upload.id, other).await)));
+        }
+        assert_eq!(db.catalog.upload(&upload.id).await?.state, end);
+    }
+    let unknown = UploadId::new();
+    assert!(is_conflict(&transaction!(db.catalog, |tx| tx.end_upload(&unknown, State::Aborted).await)));
+    Ok(())
+}
+
+async fn overdue_uploads_are_the_open_ones_whose_time_is_over(db: &Db) -> Result<()> {
+    let expiring = |expires_at| {
+        let mut upload = upload_of("ada");
+        upload.expires_at = expires_at;
+        upload
+    };
+    let (overdue, due_later, ended) = (expiring(1_000), expiring(1_001), expiring(10));
+    transaction!(db.catalog, |tx| {
+        for upload in [&overdue, &due_later, &ended] {
+            tx.insert_upload(upload, "wrapped").await?;
+        }
+        tx.end_upload(&ended.id, State::Finished).await
+    })?;
+    assert_eq!(db.catalog.overdue_uploads(1_000).await?, [overdue.id]);
+    Ok(())
+}
+
+async fn a_shredded_root_key_is_gone(db: &Db) -> Result<()> {
+    let upload = db.open_upload().await?;
+    assert_eq!(db.catalog.wrapped_root_key(&upload.video).await?, "wrapped");
+    for _ in 0..2 {
+        transaction!(db.catalog, |tx| tx.shred_root_key(&upload.video).await)?;
+        assert!(is_missing(&db.catalog.wrapped_root_key(&upload.video).await));
+    }
+    assert!(is_missing(&db.catalog.wrapped_root_key(&VideoId::new()).await));
+    Ok(())
+}

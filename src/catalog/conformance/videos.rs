@@ -1,0 +1,163 @@
+//! Videos: how the library lists them, and how each of their states is left.
+
+use super::{Db, is_conflict, is_missing, on_both_databases, rendition};
+use crate::catalog::videos::Listing;
+use crate::domain::Result;
+use crate::domain::ids::{VersionId, VideoId};
+use crate::domain::job::{Kind, NewJob};
+use crate::domain::video::{Refusal, Stage, State};
+use crate::transaction;
+
+on_both_databases!(
+    the_newest_video_comes_first_and_a_cursor_goes_on,
+    a_listing_keeps_to_its_owner_and_to_ready_videos,
+    a_refused_video_says_why_and_is_purged_later,
+    a_deleted_video_is_gone_and_purged_at_once,
+    a_failed_video_may_be_processed_again,
+    the_stage_moves_only_in_processing,
+    the_percentage_never_falls_and_stops_at_99,
+    the_poster_is_the_last_one_written,
+);
+
+const ALL: Listing = Listing { owner: None, ready_only: false, before: None, limit: 100 };
+
+async fn listed(db: &Db, listing: &Listing) -> Result<Vec<VideoId>> {
+    Ok(db.catalog.videos(listing).await?.into_iter().map(|video| video.id).collect())
+}
+
+async fn the_newest_video_comes_first_and_a_cursor_goes_on(db: &Db) -> Result<()> {
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.insert(0, db.video_of("ada").await?);
+    }
+    assert_eq!(listed(db, &ALL).await?, ids);
+    let mut pages = Vec::new();
+    let mut before = None;
+    loop {
+        let page = listed(db, &Listing { before: before.clone(), limit: 2, ..ALL }).await?;
+        let Some(last) = page.last().cloned() else { break };
+        before = Some(last);
+        pages.push(page);
+    }
+    assert_eq!(pages, [&ids[..2], &ids[2..4], &ids[4..]]);
+    assert_eq!(listed(db, &Listing { limit: u64::MAX, ..ALL }).await?, ids);
+    assert_eq!(listed(db, &Listing { limit: 0, ..ALL }).await?, []);
+    Ok(())
+}
+
+async fn a_listing_keeps_to_its_owner_and_to_ready_videos(db: &Db) -> Result<()> {
+    let (adas, bobs) = (db.video_of("ada").await?, db.video_of("bob").await?);
+    let by = |owner: &str| Listing { owner: Some(owner.to_owned()), ..ALL };
+    assert_eq!(listed(db, &by("ada")).await?, std::slice::from_ref(&adas));
+    assert_eq!(listed(db, &by("Ada")).await?, []);
+    assert_eq!(listed(db, &by("' OR 1=1 --")).await?, []);
+    // Deny by default: nobody's name is no wildcard.
+    assert_eq!(listed(db, &by("")).await?, []);
+    let version = db.version(0).await?;
+    assert!(transaction!(db.catalog, |tx| tx.publish_version(&version.id, &version.video, false).await)?);
+    assert_eq!(listed(db, &Listing { ready_only: true, ..ALL }).await?, std::slice::from_ref(&version.video));
+    assert_eq!(listed(db, &Listing { ready_only: true, ..by("bob") }).await?, []);
+    assert_eq!(listed(db, &ALL).await?, [version.video, bobs, adas]);
+    Ok(())
+}
+
+async fn a_refused_video_says_why_and_is_purged_later(db: &Db) -> Result<()> {
+    let video = db.video_of("ada").await?;
+    let refusal = Refusal { code: "no-pictures".into(), message: "this file holds neither pictures nor sound".into() };
+    transaction!(db.catalog, |tx| tx.refuse_video(&video, &refusal, 2_000).await)?;
+    let row = db.catalog.video(&video).await?;
+    assert_eq!((row.state, row.stage, row.refusal.as_ref()), (State::Refused, Stage::Done, Some(&refusal)));
+    assert!(is_conflict(&transaction!(db.catalog, |tx| tx.refuse_video(&video, &refusal, 1).await)));
+    assert_eq!(db.catalog.videos_to_purge(1_999).await?, []);
+    assert_eq!(db.catalog.videos_to_purge(2_000).await?, std::slice::from_ref(&video));
+    transaction!(db.catalog, |tx| tx.purged(&video).await)?;
+    assert_eq!(db.catalog.videos_to_purge(i64::MAX).await?, []);
+    Ok(())
+}
+
+async fn a_deleted_video_is_gone_and_purged_at_once(db: &Db) -> Result<()> {
+    let video = db.video_of("ada").await?;
+    let now = transaction!(db.catalog, |tx| {
+        tx.delete_video(&video).await?;
+        tx.now().await
+    })?;
+    assert!(is_missing(&db.catalog.video(&video).await));
+    assert!(is_missing(&transaction!(db.catalog, |tx| tx.delete_video(&video).await)));
+    assert!(is_missing(&transaction!(db.catalog, |tx| tx.delete_video(&VideoId::new()).await)));
+    assert_eq!(listed(db, &ALL).await?, []);
+    assert_eq!(db.catalog.videos_to_purge(now).await?, [video]);
+    Ok(())
+}
+
+async fn a_failed_video_may_be_processed_again(db: &Db) -> Result<()> {
+    let video = db.video_of("ada").await?;
+    for (failed, state) in [(false, State::Processing), (true, State::Failed), (true, State::Failed), (false, State::Processing)] {
+        transaction!(db.catalog, |tx| tx.set_failed(&video, failed).await)?;
+        assert_eq!(db.catalog.video(&video).await?.state, state);
+    }
+    transaction!(db.catalog, |tx| {
+        tx.delete_video(&video).await?;
+        tx.set_failed(&video, false).await
+    })?;
+    assert!(is_missing(&db.catalog.video(&video).await));
+    Ok(())
+}
+
+async fn the_stage_moves_only_in_processing(db: &Db) -> Result<()> {
+    let version = db.version(0).await?;
+    let stage = |stage| {
+        let video = version.video.clone();
+        async move {
+            transaction!(db.catalog, |tx| tx.set_stage(&video, stage).await)?;
+            db.catalog.video(&video).await.map(|video| video.stage)
+        }
+    };
+    assert_eq!(stage(Stage::Publishing).await?, Stage::Publishing);
+    transaction!(db.catalog, |tx| tx.publish_version(&version.id, &version.video, false).await)?;
+    assert_eq!(stage(Stage::Encoding).await?, Stage::Done);
+    Ok(())
+}
+
+async fn the_percentage_never_falls_and_stops_at_99(db: &Db) -> Result<()> {
+    let version = db.version(2).await?;
+    db.chunks_of(&version, 2).await?;
+    let percent = || async {
+        transaction!(db.catalog, |tx| tx.raise_percent(&version.video, &version.id).await)?;
+        db.catalog.video(&version.video).await.map(|video| video.percent)
+    };
+    assert_eq!(percent().await?, 0);
+    let first = super::lease_of(&db.claim(super::LONG_MS).await?.expect("a chunk"));
+    let mut beat = Vec::new();
+    for progress in [50, 90, 10, 1_000, -5] {
+        assert!(transaction!(db.catalog, |tx| tx.heartbeat(&first, super::LONG_MS, progress).await)?);
+        beat.push(percent().await?);
+    }
+    assert_eq!(beat, [25, 45, 45, 49, 49]);
+    transaction!(db.catalog, |tx| tx.hand_back(&first).await)?;
+    assert_eq!(percent().await?, 49);
+    for _ in 0..2 {
+        let lease = super::lease_of(&db.claim(super::LONG_MS).await?.expect("a chunk"));
+        transaction!(db.catalog, |tx| tx.settle(&lease).await)?;
+    }
+    assert_eq!(percent().await?, 99);
+    // More work may be found: the percentage stays.
+    let (video, more) = (version.video.clone(), Some(version.id.clone()));
+    db.job(NewJob { kind: Kind::Audio, payload: "{}".into(), video, version: more, priority: 1, weight: 500 }).await?;
+    assert_eq!(percent().await?, 99);
+    let nobodys = VersionId::new();
+    transaction!(db.catalog, |tx| tx.raise_percent(&version.video, &nobodys).await)?;
+    assert_eq!(percent().await?, 99);
+    Ok(())
+}
+
+async fn the_poster_is_the_last_one_written(db: &Db) -> Result<()> {
+    let version = db.version(1).await?;
+    assert_eq!(db.catalog.video(&version.video).await?.poster_epoch, None);
+    for epoch in [1, 4] {
+        transaction!(db.catalog, |tx| tx.set_poster(&version.video, epoch).await)?;
+        assert_eq!(db.catalog.video(&version.video).await?.poster_epoch, Some(epoch));
+    }
+    let names = db.catalog.renditions(&version.id).await?.into_iter().map(|rendition| rendition.name).collect::<Vec<_>>();
+    assert_eq!(names, ["360p", "720p", "audio"].map(rendition));
+    Ok(())
+}
