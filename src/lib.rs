@@ -3,3 +3,4 @@
 //! ARCHITECTURE.md is the map of this crate; the modules below are its rooms.
 
 pub mod domain;
+pub mod worker;

@@ -1,2 +1,5 @@
 //! Theatrum.
-fn main() {}
+
+fn main() {
+    theatrum::worker::sandbox::enter_if_asked();
+}
