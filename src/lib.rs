@@ -22,3 +22,4 @@ pub mod problem;
 pub mod recent;
 pub mod telemetry;
 pub mod uploads;
+pub mod worker;
