@@ -59,7 +59,9 @@ export class Player {
     element.volume = Math.min(1, Math.max(0, sound?.volume ?? 1));
     element.muted = sound?.muted ?? false;
     const forgetListeners = this.#listen(element);
-    void this.#start(savedPosition(this.subject, this.video), true);
+    const at = savedPosition(this.subject, this.video);
+    this.resumedAt = at > 0 ? at : null;
+    void this.#start(at, true);
     return () => {
       this.#closed = true;
       this.#save();
@@ -170,7 +172,6 @@ export class Player {
       const { playback_url } = await api.playback(this.video);
       if (this.#closed || !this.#element) return;
       this.#engine?.destroy();
-      this.resumedAt ??= startAt > 0 ? startAt : null;
       this.#engine = createEngine(this.#element, playback_url, startAt, {
         qualities: (list) => this.#offer(list),
         level: (quality) => (this.level = quality),
@@ -223,6 +224,8 @@ export class Player {
   }
 
   #tick(element: HTMLVideoElement): void {
+    // Between two sessions the element is empty and stands at 0: that is no place to remember.
+    if (element.readyState === 0) return;
     this.time = element.currentTime;
     const { buffered } = element;
     for (let i = 0; i < buffered.length; i++) {
