@@ -1,0 +1,62 @@
+// Lists of videos and the words for their states; pure.
+import type { Video } from './api';
+
+/** Newest first; equal times by id, which is itself ordered by time. */
+export function newestFirst(a: Video, b: Video): number {
+  return b.created_at - a.created_at || (b.video < a.video ? -1 : b.video > a.video ? 1 : 0);
+}
+
+/** The list with `video` added or replaced, still newest first. */
+export function upsert(list: Video[], video: Video): Video[] {
+  if (video.state === 'deleted') return without(list, video.video);
+  const index = list.findIndex((other) => other.video === video.video);
+  if (index >= 0) return list.with(index, video);
+  return [...list, video].sort(newestFirst);
+}
+
+export function without(list: Video[], video: string): Video[] {
+  return list.filter((other) => other.video !== video);
+}
+
+/** True when a list that ends at its last video, with more to load, should not yet show this one. */
+export function belongsLater(list: Video[], video: Video): boolean {
+  const last = list.at(-1);
+  return last !== undefined && newestFirst(video, last) > 0;
+}
+
+export function stageWords(video: Video): string {
+  switch (video.stage) {
+    case 'queued':
+      return 'Waiting for its turn';
+    case 'probing':
+      return 'Examining the file';
+    case 'encoding':
+      return 'Encoding';
+    case 'publishing':
+      return 'Publishing';
+    case 'done':
+      return 'Finishing';
+  }
+}
+
+/** Why a video will not play, as a sentence; `null` when it does or will. */
+export function trouble(video: Video): string | null {
+  if (video.state === 'refused') return video.refusal?.message ?? 'This file cannot be used as a video.';
+  if (video.state === 'failed') return video.refusal?.message ?? 'Processing failed. An administrator can see why and start it again.';
+  return null;
+}
+
+/** Can it be watched now? */
+export function watchable(video: Video): boolean {
+  return video.playable || video.state === 'ready';
+}
+
+/** Heights on offer, best first: "1080p, 720p, 480p". */
+export function qualityWords(video: Video): string {
+  const names = video.renditions.filter((r) => r.kind === 'video').map((r) => r.name);
+  return names.sort((a, b) => Number.parseInt(b) - Number.parseInt(a)).join(', ');
+}
+
+export function audioOnly(video: Video): boolean {
+  return video.renditions.length > 0 && video.renditions.every((r) => r.kind === 'audio');
+}

@@ -1,0 +1,3 @@
+// Types of the imports that Vite resolves: assets as URLs, Svelte components.
+/// <reference types="vite/client" />
+/// <reference types="svelte" />

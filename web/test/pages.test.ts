@@ -1,0 +1,53 @@
+// Tests of routes and of the list of videos.
+import { describe, expect, it } from 'vitest';
+import type { Video } from '../src/lib/api';
+import { parse, safeNext } from '../src/lib/router.svelte';
+import { belongsLater, qualityWords, trouble, upsert, without } from '../src/lib/videos';
+
+const ID = '0197a1b2c3d4e5f60718293a4b5c6d7e';
+
+function video(id: string, created_at: number, more: Partial<Video> = {}): Video {
+  return {
+    video: id, title: id, owner: 'o', state: 'ready', playable: true, stage: 'done', percent: 100, created_at,
+    renditions: [], truncated: false, has_poster: false, watch_url: `/watch/${id}`, ...more,
+  };
+}
+
+describe('router', () => {
+  it.each([
+    ['/', '', { name: 'library' }],
+    [`/watch/${ID}`, '', { name: 'watch', video: ID }],
+    [`/watch/${ID}/`, '', { name: 'watch', video: ID }],
+    ['/watch/../etc', '', { name: 'missing' }],
+    ['/signin', `?next=/watch/${ID}`, { name: 'signin', next: `/watch/${ID}` }],
+    ['/nowhere', '', { name: 'missing' }],
+  ])('reads %s%s', (path, search, route) => expect(parse(path, search)).toEqual(route));
+
+  it.each(['//evil.example', 'https://evil.example', '/\\evil', '/signin', '', null])('never leads from sign-in to %j', (next) =>
+    expect(safeNext(next)).toBe('/'),
+  );
+});
+
+describe('videos', () => {
+  const list = [video('c', 3), video('b', 2), video('a', 1)];
+
+  it('stay newest first', () => {
+    expect(upsert(list, video('d', 4)).map((v) => v.video)).toEqual(['d', 'c', 'b', 'a']);
+    expect(upsert(list, video('bb', 2)).map((v) => v.video)).toEqual(['c', 'bb', 'b', 'a']);
+  });
+  it('are replaced in place', () => expect(upsert(list, video('b', 2, { percent: 7 }))[1]?.percent).toBe(7));
+  it('leave when deleted', () => {
+    expect(upsert(list, video('b', 2, { state: 'deleted' }))).toHaveLength(2);
+    expect(without(list, 'a')).toHaveLength(2);
+  });
+  it('older than the last one shown wait for their page', () => {
+    expect(belongsLater(list, video('0', 0))).toBe(true);
+    expect(belongsLater(list, video('d', 4))).toBe(false);
+  });
+  it('say what is wrong with them', () => {
+    expect(trouble(video('a', 1))).toBeNull();
+    expect(trouble(video('a', 1, { state: 'refused', refusal: { code: 'x', message: 'Not a video.' } }))).toBe('Not a video.');
+  });
+  it('name their qualities best first', () =>
+    expect(qualityWords(video('a', 1, { renditions: [{ name: '480p', kind: 'video' }, { name: '1080p', kind: 'video' }, { name: 'audio', kind: 'audio' }] }))).toBe('1080p, 480p'));
+});
