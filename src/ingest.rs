@@ -9,7 +9,7 @@ use crate::blobs::{Blobs, Key, Prefix};
 use crate::catalog::Catalog;
 use crate::domain::event::Kind as EventKind;
 use crate::domain::ids::{UploadId, VideoId};
-use crate::domain::job::{Kind, NewJob};
+use crate::domain::job::{Kind, NewJob, ProbePayload};
 use crate::domain::upload::{Part, Request, State, Upload, part_size_bytes};
 use crate::domain::{Error, ErrorKind, Result};
 use crate::doorbell::Doorbell;
@@ -18,7 +18,7 @@ use crate::keys::Keys;
 use crate::transaction;
 use crate::uploads::{PresignedPart, Presigner};
 pub use ledger::Ledger;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,13 +68,6 @@ pub struct Declared {
     pub size_bytes: u64,
     /// Its digest, 64 hexadecimal digits.
     pub sha256: String,
-}
-
-/// The payload of a probe.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ProbePayload {
-    /// The source to examine.
-    pub source: crate::domain::ids::SourceId,
 }
 
 /// What [`Ingest::finish`] gives.

@@ -20,6 +20,7 @@ pub mod links;
 pub mod policy;
 pub mod problem;
 pub mod recent;
+pub mod roles;
 pub mod telemetry;
 pub mod uploads;
 pub mod worker;

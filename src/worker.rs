@@ -1,5 +1,108 @@
-//! The worker: runs jobs, each with its own sandboxed ffmpeg that reads and writes through a door.
+//! The worker: claims jobs, keeps their leases, runs them with a sandboxed ffmpeg, and settles each in one transaction.
+//!
+//! A slot is claim → heartbeat → run → settle. Encodes may take as many slots as the machine has cores; one more slot takes everything
+//! but encodes, so that short finishing steps never wait behind a long one.
 
+mod attempt;
+mod audio;
 pub mod door;
+mod encode;
 pub mod ffmpeg;
+mod probe;
+mod publish;
 pub mod sandbox;
+mod segments;
+mod source;
+mod stills;
+pub mod upkeep;
+
+use crate::audit::Log;
+use crate::blobs::Blobs;
+use crate::catalog::Catalog;
+use crate::domain::Result;
+use crate::domain::job::Job;
+use crate::doorbell::Doorbell;
+use crate::keys::Keys;
+use crate::transaction;
+use sandbox::Sandbox;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// A missed ring delays a job by this much at most (invariant 1).
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+const AFTER_TROUBLE: Duration = Duration::from_secs(1);
+
+/// All that a worker may touch.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The rows.
+    pub catalog: Catalog,
+    /// Sources in, segments out.
+    pub blobs: Blobs,
+    /// Opens root keys.
+    pub keys: Keys,
+    /// Publications and refusals are written down.
+    pub audit: Arc<Log>,
+    /// Woken by it, and tells of progress.
+    pub doorbell: Doorbell,
+    /// Where ffmpeg runs.
+    pub sandbox: Sandbox,
+    /// Who holds the leases: `node/life`.
+    pub owner: String,
+    /// The operator's limits.
+    pub limits: Limits,
+}
+
+/// The operator's limits.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Encodes at once.
+    pub slots: usize,
+    /// Silence after which a job goes to another worker.
+    pub lease: Duration,
+    /// How long a refused source is kept.
+    pub keep_refused: Duration,
+    /// Private memory of one ffmpeg.
+    pub memory_bytes: u64,
+    /// No progress for so long means stuck.
+    pub stall: Duration,
+}
+
+impl Limits {
+    fn lease_ms(&self) -> i64 {
+        i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Runs jobs until `shutdown`; then claims no more, stops what runs, and hands its leases back.
+pub async fn run(state: State, shutdown: CancellationToken) -> Result<()> {
+    let mut slots = JoinSet::new();
+    for _ in 0..state.limits.slots {
+        slots.spawn(slot(state.clone(), false, shutdown.clone()));
+    }
+    slots.spawn(slot(state, true, shutdown));
+    while slots.join_next().await.is_some() {}
+    Ok(())
+}
+
+async fn slot(state: State, light_only: bool, shutdown: CancellationToken) {
+    while !shutdown.is_cancelled() {
+        match claim(&state, light_only).await {
+            Ok(Some(job)) => attempt::run(&state, job, &shutdown).await,
+            Ok(None) => tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = state.doorbell.wait_work(LONGEST_WAIT) => {}
+            },
+            Err(error) => {
+                tracing::error!(cause = %error.chain(), "could not look for work");
+                tokio::time::sleep(AFTER_TROUBLE).await;
+            }
+        }
+    }
+}
+
+async fn claim(state: &State, light_only: bool) -> Result<Option<Job>> {
+    transaction!(state.catalog, |tx| tx.claim(&state.owner, state.limits.lease_ms(), light_only).await)
+}

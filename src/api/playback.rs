@@ -58,10 +58,10 @@ pub(super) async fn key(
     };
     let key = api.library.release_key(&viewer, &rendition, index(&path.index)?).await?;
     let headers = [(CACHE_CONTROL, "no-store"), (CONTENT_TYPE, "application/octet-stream")];
-    Ok((headers, key.expose().to_vec()).into_response())
+    Ok((headers, key.as_bytes().to_vec()).into_response())
 }
 
-fn index(text: &str) -> Result<u64, Error> {
+fn index(text: &str) -> Result<u32, Error> {
     let fits = text.len() <= MAX_INDEX_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
     let unknown = || Error::new(ErrorKind::NotFound, "not-found", "there is no such key");
     fits.then(|| text.parse().ok()).flatten().ok_or_else(unknown)

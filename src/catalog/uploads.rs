@@ -65,6 +65,11 @@ impl Catalog {
         rows.iter().map(|row| UploadId::parse(&row.text("id")?)).collect()
     }
 
+    /// Whether any video has a root key, so that its keyring must exist.
+    pub async fn has_root_keys(&self) -> Result<bool> {
+        Ok(self.fetch_optional("SELECT 1 AS one FROM root_keys LIMIT 1", args![]).await?.is_some())
+    }
+
     /// The wrapped root key of a video; `NotFound` once it was shredded.
     pub async fn wrapped_root_key(&self, video: &VideoId) -> Result<String> {
         let row = self.fetch_optional("SELECT wrapped FROM root_keys WHERE video_id = $1", args![video]).await?;

@@ -1,6 +1,6 @@
 //! Jobs: durable units of work, their leases, and how failures are retried.
 
-use super::ids::{JobId, VersionId, VideoId};
+use super::ids::{JobId, SourceId, VersionId, VideoId};
 use super::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -119,6 +119,20 @@ pub struct NewJob {
     pub priority: i64,
     /// Its share of the video's work, for the percentage.
     pub weight: i64,
+}
+
+/// The payload of a probe.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProbePayload {
+    /// The source to examine.
+    pub source: SourceId,
+}
+
+/// The payload of an encode.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct EncodePayload {
+    /// The chunk's number in the plan.
+    pub chunk: u32,
 }
 
 /// The longest pause before attempt `failures + 1`; the real one is uniform in `0..=` this ("full jitter").

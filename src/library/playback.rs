@@ -76,7 +76,7 @@ impl Library {
 
     /// Releases one content key. The decision is made anew and is in the audit log before the key leaves; without its entry there is
     /// no key, only `Unavailable` (invariant 8).
-    pub async fn release_key(&self, viewer: &Viewer<'_>, rendition: &RenditionName, index: u64) -> Result<ContentKey> {
+    pub async fn release_key(&self, viewer: &Viewer<'_>, rendition: &RenditionName, index: u32) -> Result<ContentKey> {
         let outcome = self.decide_key(viewer.pass).await;
         let (subject, role, decision) = match &outcome {
             Ok((session, decision)) => (session.subject.clone(), session.role.clone(), *decision),
@@ -104,7 +104,8 @@ impl Library {
         decision.permit()?;
         let (video, version) = (&viewer.pass.video, &viewer.pass.version);
         let root = self.keys.open(video, &self.catalog.wrapped_root_key(video).await?).await?;
-        Ok(theatrum_media::crypt::content_key(root.expose(), version.as_str(), rendition.as_str(), index))
+        theatrum_media::crypt::content_key(root.expose(), version.as_str(), rendition.as_str(), index)
+            .map_err(|error| Error::internal("could not derive a content key", error))
     }
 
     async fn decide_key(&self, pass: &Pass) -> Result<(Session, Decision)> {

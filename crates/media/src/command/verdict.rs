@@ -80,7 +80,8 @@ fn further_back(chunk: &Chunk, level: StartLevel) -> Option<StartLevel> {
 
 /// What ffmpeg's decoders say of pictures that do not come out as they were.
 fn complains(stderr_tail: &str) -> bool {
-    let complaints = ["concealing", "error while decoding", "Missing reference", "reference picture missing", "Could not find ref", "corrupt"];
+    let complaints =
+        ["concealing", "error while decoding", "Missing reference", "reference picture missing", "Could not find ref", "corrupt"];
     complaints.iter().any(|text| stderr_tail.contains(text))
 }
 

@@ -158,9 +158,7 @@ impl VideoFacts {
     /// End of the last picture in ticks of the source's own clock. Numbered pictures last as long as their number says.
     pub fn end_ticks(&self) -> i64 {
         match self.cadence {
-            Cadence::Counted { rate } => {
-                self.start_ticks().unwrap_or(0) + rate.inverse().ticks(self.pictures.0.len() as i64)
-            }
+            Cadence::Counted { rate } => self.start_ticks().unwrap_or(0) + rate.inverse().ticks(self.pictures.0.len() as i64),
             _ => self.time_base.ticks(self.end_pts),
         }
     }

@@ -110,14 +110,7 @@ struct Trouble {
     doubled: bool,
 }
 
-fn cadence(
-    times: &[i64],
-    packets: &[Picture],
-    base: Rational,
-    rate: Rational,
-    claimed: Option<Rational>,
-    trouble: &Trouble,
-) -> Cadence {
+fn cadence(times: &[i64], packets: &[Picture], base: Rational, rate: Rational, claimed: Option<Rational>, trouble: &Trouble) -> Cadence {
     let sane = claimed.filter(|rate| (1.0..MAX_OUTPUT_RATE).contains(&rate.as_f64()));
     if runs_backwards(packets, base) {
         return Cadence::Counted { rate: sane.unwrap_or(Rational { num: 25, den: 1 }) };

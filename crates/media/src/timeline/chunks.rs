@@ -124,11 +124,7 @@ fn starts(facts: &Facts, video: &VideoFacts, start: i64) -> (Option<i64>, Option
     let near = if keys[at].clean && facts.demuxer.has_index() { at } else { at - 1 };
     let first = video.start_ticks().unwrap_or(0);
     let worth_it = |ticks: i64| Some(ticks).filter(|&ticks| ticks > first + TICKS_PER_SECOND / 2);
-    let near_ticks = if facts.demuxer.has_index() {
-        exact_seek(keys, near, video.time_base)
-    } else {
-        time(&keys[near]) - LOOSE_SEEK_TICKS
-    };
+    let near_ticks = if facts.demuxer.has_index() { exact_seek(keys, near, video.time_base) } else { time(&keys[near]) - LOOSE_SEEK_TICKS };
     let earlier = time(&keys[near.saturating_sub(2)]).min(near_ticks - EARLIER_TICKS);
     (worth_it(near_ticks), worth_it(earlier))
 }

@@ -1,0 +1,298 @@
+//! The roles of the house and the order in which they start and stop. Each runs until the shutdown token; the first that fails takes the
+//! others with it. In this release one process runs them all.
+
+mod folder;
+mod http;
+
+use crate::api::{self, Site};
+use crate::audit::Log;
+use crate::blobs::Blobs;
+use crate::catalog::Catalog;
+use crate::config::{self, Config};
+use crate::domain::role::Role;
+use crate::domain::{Error, Result};
+use crate::doorbell::Doorbell;
+use crate::edge;
+use crate::ingest::{self, Ingest, Ledger};
+use crate::keys::Keys;
+use crate::kms::{Keyring, Kms};
+use crate::library::Library;
+use crate::links::access::Issuer;
+use crate::links::playback::{Signer, Verifier};
+use crate::transaction;
+use crate::uploads::{Presigner, disk};
+use crate::worker::{self, ffmpeg::Tools, sandbox, sandbox::Sandbox, upkeep};
+use folder::Folder;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+const ADMIN: &str = "admin";
+const ADMIN_TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 365 * 86_400);
+const EXPIRE_EVERY: Duration = Duration::from_secs(30);
+
+/// A house that is ready to run: everything is open, nothing is served yet.
+pub struct House {
+    folder: Folder,
+    config: Config,
+    parts: Parts,
+    listeners: Listeners,
+    site: Arc<Site>,
+    issuer: Arc<Issuer>,
+    signer: Arc<Signer>,
+    sandbox: Sandbox,
+}
+
+struct Parts {
+    keyring: Arc<Keyring>,
+    keys: Keys,
+    catalog: Catalog,
+    blobs: Blobs,
+    doorbell: Doorbell,
+    audit: Arc<Log>,
+}
+
+struct Listeners {
+    http: TcpListener,
+    s3: TcpListener,
+    http_url: String,
+    s3_url: String,
+}
+
+impl House {
+    /// Opens the data folder, making it on the first start: lock, catalog, keyring, blobs, listeners, sandbox, admin token.
+    pub async fn open(data: &Path, config: Config) -> Result<Self> {
+        let folder = Folder::open(data)?;
+        let parts = Parts::open(&folder, &config).await?;
+        let sandbox = open_sandbox(&config).await?;
+        let listeners = Listeners::bind(&config.server).await?;
+        let public_url = config.server.public_url.clone().unwrap_or_else(|| listeners.http_url.clone());
+        let s3_public_url = config.server.s3_public_url.clone().unwrap_or_else(|| listeners.s3_url.clone());
+        let site = Arc::new(Site::new(public_url, s3_public_url)?);
+        let key = parts.keyring.access_tokens();
+        let issuer = Arc::new(Issuer::new(key.pkcs8(), key.kid())?);
+        let key = parts.keyring.playback_tokens();
+        let signer = Arc::new(Signer::new(key.pkcs8(), key.kid())?);
+        let house = Self { folder, config, parts, listeners, site, issuer, signer, sandbox };
+        house.keep_admin_token()?;
+        house.folder.announce(&house.listeners.http_url, &house.listeners.s3_url)?;
+        Ok(house)
+    }
+
+    /// Where browsers reach the page.
+    pub fn public_url(&self) -> &str {
+        self.site.origin()
+    }
+
+    /// Where the S3 endpoint listens.
+    pub fn s3_url(&self) -> &str {
+        &self.listeners.s3_url
+    }
+
+    /// The file that holds the administrator's access token.
+    pub fn admin_token_file(&self) -> PathBuf {
+        self.folder.admin_token()
+    }
+
+    /// Runs every role until `shutdown` or the first failure, then drains: no new claims, leases handed back, requests finished.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
+        let worker = self.worker();
+        let ended = transaction!(self.parts.catalog, |tx| tx.forget_former_life(self.folder.node(), &worker.owner).await)?;
+        if ended > 0 {
+            tracing::info!(ended, "took back the leases of this node's former life");
+        }
+        let ingest = self.ingest()?;
+        let app = self.app(ingest.clone(), shutdown.clone());
+        let endpoint = self.endpoint(ingest.clone());
+        let Self { folder, parts, listeners, .. } = self;
+        let mut roles = JoinSet::new();
+        roles.spawn(http::serve(listeners.http, app, shutdown.clone()));
+        roles.spawn(disk::serve(listeners.s3, endpoint, shutdown.clone()));
+        roles.spawn(expire_uploads(ingest, shutdown.clone()));
+        roles.spawn(upkeep::run(worker.clone(), shutdown.clone()));
+        roles.spawn(worker::run(worker, shutdown.clone()));
+        let outcome = first_failure(roles, &shutdown).await;
+        parts.audit.flush().await?;
+        parts.catalog.close().await;
+        folder.retract();
+        outcome
+    }
+
+    fn keep_admin_token(&self) -> Result<()> {
+        let now_ms = now_ms();
+        let valid = |token: &str| self.issuer.verify(token, now_ms).is_ok();
+        if self.folder.read_admin_token().is_some_and(|token| valid(&token)) {
+            return Ok(());
+        }
+        let issued = self.issuer.issue(ADMIN, Role::Admin, ADMIN_TOKEN_LIFETIME, now_ms)?;
+        self.folder.write_admin_token(issued.token.as_str())
+    }
+
+    fn ingest(&self) -> Result<Ingest> {
+        let uploads = &self.config.uploads;
+        Ok(Ingest {
+            catalog: self.parts.catalog.clone(),
+            blobs: self.parts.blobs.clone(),
+            keys: self.parts.keys.clone(),
+            presigner: Arc::new(Presigner::new(self.site.s3_origin(), self.parts.keyring.s3_credentials())?),
+            doorbell: self.parts.doorbell.clone(),
+            limits: ingest::Limits {
+                max_size_bytes: uploads.max_size_bytes,
+                part_size_bytes: uploads.part_size_bytes,
+                lifetime: uploads.lifetime,
+                url_lifetime: uploads.url_lifetime,
+            },
+        })
+    }
+
+    fn app(&self, ingest: Ingest, draining: CancellationToken) -> axum::Router {
+        let verifier = Arc::new(Verifier::new([self.signer.public_key()]));
+        let Parts { catalog, blobs, keys, doorbell, audit, .. } = &self.parts;
+        let library = Library {
+            catalog: catalog.clone(),
+            blobs: blobs.clone(),
+            keys: keys.clone(),
+            audit: audit.clone(),
+            doorbell: doorbell.clone(),
+            signer: self.signer.clone(),
+            min_lifetime: self.config.playback_min_lifetime,
+        };
+        let state = api::State {
+            ingest,
+            library,
+            issuer: self.issuer.clone(),
+            verifier: verifier.clone(),
+            audit: audit.clone(),
+            doorbell: doorbell.clone(),
+            site: self.site.clone(),
+            token_lifetime: self.config.token_lifetime,
+            draining,
+        };
+        let edge = edge::State::new(Arc::new(blobs.clone()), verifier, audit.clone());
+        api::router(state).merge(edge::router(edge))
+    }
+
+    fn endpoint(&self, ingest: Ingest) -> disk::Endpoint {
+        disk::Endpoint {
+            blobs: self.parts.blobs.clone(),
+            keys: self.parts.keys.clone(),
+            ledger: Arc::new(Ledger(ingest)),
+            credentials: self.parts.keyring.s3_credentials().clone(),
+            allowed_origins: http::own_origins(self.site.origin()),
+            patience: disk::Patience::default(),
+        }
+    }
+
+    fn worker(&self) -> worker::State {
+        let Parts { catalog, blobs, keys, doorbell, audit, .. } = &self.parts;
+        let processing = &self.config.processing;
+        worker::State {
+            catalog: catalog.clone(),
+            blobs: blobs.clone(),
+            keys: keys.clone(),
+            audit: audit.clone(),
+            doorbell: doorbell.clone(),
+            sandbox: self.sandbox.clone(),
+            owner: self.folder.owner(),
+            limits: worker::Limits {
+                slots: processing.slots,
+                lease: processing.lease,
+                keep_refused: processing.keep_refused,
+                memory_bytes: processing.memory_bytes,
+                stall: processing.stall,
+            },
+        }
+    }
+}
+
+impl Parts {
+    async fn open(folder: &Folder, config: &Config) -> Result<Self> {
+        let catalog = match &config.catalog_url {
+            Some(url) => Catalog::open_postgres(url).await?,
+            None => Catalog::open_sqlite(&folder.catalog()).await?,
+        };
+        // A new keyring beside old rows would make every video unreadable without a word.
+        if !folder.keyring().exists() && catalog.has_root_keys().await? {
+            let message = format!("the catalog holds videos, but their keyring {} is gone: put it back", folder.keyring().display());
+            return Err(Error::invalid("keyring-missing", message));
+        }
+        let keyring = Arc::new(Keyring::open_or_create(&folder.keyring())?);
+        let keys = Keys::new(Kms::Local(keyring.clone()));
+        let blobs = Blobs::open(&folder.blobs()).await?;
+        let audit = Arc::new(Log::new(catalog.clone()));
+        Ok(Self { keyring, keys, catalog, blobs, doorbell: Doorbell::default(), audit })
+    }
+}
+
+impl Listeners {
+    async fn bind(server: &config::Server) -> Result<Self> {
+        let (http, http_url) = bind("server.listen", server.listen).await?;
+        let (s3, s3_url) = bind("server.s3_listen", server.s3_listen).await?;
+        Ok(Self { http, s3, http_url, s3_url })
+    }
+}
+
+async fn bind(setting: &str, address: SocketAddr) -> Result<(TcpListener, String)> {
+    let taken = |error: std::io::Error| {
+        Error::invalid("address", format!("cannot listen on {address} ({error}): free it, or set {setting} to another address"))
+            .with_source(error)
+    };
+    let listener = TcpListener::bind(address).await.map_err(taken)?;
+    let mut bound = listener.local_addr().map_err(taken)?;
+    if bound.ip().is_unspecified() {
+        bound.set_ip(if bound.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    Ok((listener, format!("http://{bound}")))
+}
+
+async fn open_sandbox(config: &Config) -> Result<Sandbox> {
+    let processing = &config.processing;
+    let setting = match processing.sandbox {
+        config::Sandbox::Namespace => sandbox::Setting::Auto,
+        config::Sandbox::Off => sandbox::Setting::Off,
+    };
+    let sandbox = Sandbox::detect(setting, Tools::find(Some(&processing.ffmpeg), Some(&processing.ffprobe))?).await?;
+    match sandbox.level() {
+        sandbox::Level::Off => tracing::warn!("ffmpeg runs without a sandbox: only trusted people may upload"),
+        level => tracing::info!(%level, landlock = sandbox.landlock_abi(), "ffmpeg runs in a sandbox"),
+    }
+    Ok(sandbox)
+}
+
+/// Uploads that nobody finished in time go, with their parts.
+async fn expire_uploads(ingest: Ingest, shutdown: CancellationToken) -> Result<()> {
+    loop {
+        match ingest.expire().await {
+            Ok(0) => {}
+            Ok(expired) => tracing::info!(expired, "dropped uploads that nobody finished"),
+            Err(error) => tracing::warn!(cause = %error.chain(), "could not expire uploads; it is tried again"),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(EXPIRE_EVERY) => {}
+        }
+    }
+}
+
+/// Waits for all roles; the first that fails, or ends before it was told to, ends the others.
+async fn first_failure(mut roles: JoinSet<Result<()>>, shutdown: &CancellationToken) -> Result<()> {
+    let mut outcome = Ok(());
+    while let Some(joined) = roles.join_next().await {
+        let ended = joined.unwrap_or_else(|panic| Err(Error::internal("a role panicked", panic)));
+        shutdown.cancel();
+        if let (Ok(()), Err(error)) = (&outcome, ended) {
+            tracing::error!(cause = %error.chain(), "a role failed; the others stop");
+            outcome = Err(error);
+        }
+    }
+    outcome
+}
+
+fn now_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,152 @@
+//! The data folder: who holds it, what lies where, and the files that tell local clients where the server is.
+
+use crate::domain::{Error, Result};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use serde_json::json;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// A data folder, locked: no other server runs on it while this lives.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    node: String,
+    life: String,
+    _lock: File,
+}
+
+impl Folder {
+    /// Opens and locks the folder, making it (0700) if absent. `Conflict` when another server holds it.
+    pub fn open(path: &Path) -> Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| unusable(path, error))?;
+        let path = path.canonicalize().map_err(|error| unusable(path, error))?;
+        let lock = lock(&path)?;
+        let node = node(&path)?;
+        Ok(Self { path, node, life: Uuid::new_v4().simple().to_string(), _lock: lock })
+    }
+
+    /// This folder's name among workers; it never changes.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Who holds leases: the node and this life of it.
+    pub fn owner(&self) -> String {
+        format!("{}/{}", self.node, self.life)
+    }
+
+    /// The SQLite catalog.
+    pub fn catalog(&self) -> PathBuf {
+        self.path.join("catalog.db")
+    }
+
+    /// The keyring.
+    pub fn keyring(&self) -> PathBuf {
+        self.path.join("keyring.json")
+    }
+
+    /// The blobs.
+    pub fn blobs(&self) -> PathBuf {
+        self.path.join("blobs")
+    }
+
+    /// The administrator's access token.
+    pub fn admin_token(&self) -> PathBuf {
+        self.path.join("admin.token")
+    }
+
+    /// The administrator's access token, if there is one.
+    pub fn read_admin_token(&self) -> Option<String> {
+        fs::read_to_string(self.admin_token()).ok().map(|text| text.trim().to_owned())
+    }
+
+    /// Keeps the administrator's access token (0600).
+    pub fn write_admin_token(&self, token: &str) -> Result<()> {
+        self.write("admin.token", &format!("{token}\n"))
+    }
+
+    /// Tells local clients where the server is.
+    pub fn announce(&self, url: &str, s3_url: &str) -> Result<()> {
+        let text = json!({"url": url, "s3_url": s3_url, "pid": std::process::id(), "node": self.node});
+        self.write("server.json", &format!("{text}\n"))
+    }
+
+    /// Takes [`Self::announce`] back.
+    pub fn retract(&self) {
+        if let Err(error) = fs::remove_file(self.path.join("server.json")) {
+            tracing::debug!(%error, "could not take server.json away");
+        }
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        write(&self.path, name, text)
+    }
+}
+
+/// Writes a private file whole or not at all, durably.
+fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
+    let (path, staged) = (folder.join(name), folder.join(format!("{name}.new")));
+    let written = (|| {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&staged)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&staged, &path)?;
+        File::open(folder)?.sync_all()
+    })();
+    written.map_err(|error| unusable(&path, error))
+}
+
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("lock");
+    let descriptor = rustix::fs::open(&path, OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC, Mode::from_raw_mode(0o600));
+    let file = File::from(descriptor.map_err(|error| unusable(&path, error))?);
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let message = format!("another server runs on {}: stop it, or choose another folder by --data", folder.display());
+            Err(Error::conflict("data-locked", message))
+        }
+        Err(error) => Err(unusable(&path, error)),
+    }
+}
+
+fn node(folder: &Path) -> Result<String> {
+    if let Ok(text) = fs::read_to_string(folder.join("node.id"))
+        && let Ok(id) = Uuid::parse_str(text.trim())
+    {
+        return Ok(id.simple().to_string());
+    }
+    let id = Uuid::new_v4().simple().to_string();
+    write(folder, "node.id", &format!("{id}\n"))?;
+    Ok(id)
+}
+
+fn unusable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::invalid("data-folder", format!("cannot use {}: {error}; check that it exists, is yours and has space", path.display()))
+        .with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_folder_serves_one_server_at_a_time_and_keeps_its_name() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let path = parent.path().join("data");
+        let first = Folder::open(&path).expect("opens");
+        assert_eq!(Folder::open(&path).expect_err("locked").code(), "data-locked");
+        let (node, owner) = (first.node().to_owned(), first.owner());
+        drop(first);
+        let second = Folder::open(&path).expect("opens again");
+        assert_eq!(second.node(), node);
+        assert_ne!(second.owner(), owner, "another life");
+        second.write_admin_token("x").expect("written");
+        let mode = fs::metadata(second.admin_token()).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,167 @@
+//! The probe: what the source is, whether it can become a video, and the plan of its version.
+
+use super::attempt::{Attempt, Failed};
+use super::door::SOURCE_URL;
+use super::ffmpeg::{Finished, Limits, Program, Run};
+use super::source;
+use crate::blobs::Source;
+use crate::catalog::versions::{NewRendition, Outline, Version};
+use crate::domain::ids::{SourceId, VersionId};
+use crate::domain::job::{Kind, NewJob, ProbePayload};
+use crate::domain::video::{RenditionName, Stage};
+use crate::domain::{Error, Result};
+use crate::failpoint;
+use crate::transaction;
+use std::sync::Arc;
+use std::time::Duration;
+use theatrum_media::plan::Plan;
+use theatrum_media::probe::{Code, Facts, HEAD_BYTES, PacketScan, Refusal, StreamReport, packets_argv, sniff, streams_argv};
+use tokio::sync::mpsc;
+
+const BATCHES: usize = 16;
+/// The report on the streams of a file with the most tracks we take is far smaller.
+const MAX_REPORT_BYTES: usize = 4 << 20;
+const FIRST_CHUNK_PRIORITY: i64 = 5;
+const PRIORITY: i64 = 10;
+const TICKS_PER_WEIGHT: i64 = 9_000;
+
+/// Runs the job.
+pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
+    failpoint::hit("probe");
+    transaction!(attempt.state.catalog, |tx| tx.set_stage(&attempt.job.video, Stage::Probing).await)?;
+    attempt.state.doorbell.video_changed(&attempt.job.video);
+    let payload: ProbePayload =
+        serde_json::from_str(&attempt.job.payload).map_err(|error| Error::internal("a probe's payload cannot be read", error))?;
+    let (source, _) = source::open(attempt.state, &payload.source).await?;
+    let facts = examine(attempt, &source).await?;
+    let plan = Plan::new(&facts, attempt.state.limits.slots);
+    settle(attempt, payload.source, &facts, &plan).await?;
+    Ok(())
+}
+
+async fn examine(attempt: &Attempt<'_>, source: &Arc<Source>) -> Result<Facts, Failed> {
+    let size_bytes = source.size_bytes();
+    let head = source::head(source, HEAD_BYTES as u64).await?;
+    let container = sniff(&head, size_bytes)?;
+    let mut json = Vec::new();
+    let streams = ask(attempt, source, streams_argv(container.demuxer, SOURCE_URL), |line| {
+        if json.len() < MAX_REPORT_BYTES {
+            json.extend_from_slice(line.as_bytes());
+            json.push(b'\n');
+        }
+    });
+    let finished = streams.await?;
+    judge(&finished)?;
+    let report = StreamReport::parse(&json)?;
+    let mut scan = PacketScan::new(report.choose()?);
+    let mut line_feed = Vec::new();
+    let packets = ask(attempt, source, packets_argv(container.demuxer, SOURCE_URL), |line| {
+        line_feed.clear();
+        line_feed.extend_from_slice(line.as_bytes());
+        line_feed.push(b'\n');
+        scan.push(&line_feed);
+    });
+    let finished = packets.await?;
+    within_limits(&finished)?;
+    Ok(Facts::new(container, size_bytes, &report, scan.finish(&finished.stderr_tail))?)
+}
+
+/// Runs ffprobe in the sandbox and hands over each line it prints.
+async fn ask(attempt: &Attempt<'_>, source: &Arc<Source>, args: Vec<String>, mut take: impl FnMut(&str)) -> Result<Finished> {
+    let (sender, mut batches) = mpsc::channel::<Vec<String>>(BATCHES);
+    let state = attempt.state;
+    let limits =
+        Limits { stall: state.limits.stall, memory_bytes: state.limits.memory_bytes, wall: Duration::from_secs(3600), ..Limits::default() };
+    let run = Run { program: Program::Ffprobe, args, source: source.clone(), outputs: Vec::new(), stdout: Some(sender), limits };
+    let read = async {
+        while let Some(batch) = batches.recv().await {
+            batch.iter().for_each(|line| take(line));
+        }
+    };
+    let (finished, ()) = tokio::join!(state.sandbox.run(run, attempt.cancel.clone()), read);
+    finished
+}
+
+/// A probe that ended badly by itself met a file it cannot read.
+fn judge(finished: &Finished) -> Result<(), Failed> {
+    within_limits(finished)?;
+    if finished.success { Ok(()) } else { Err(Refusal::from_ffprobe(&finished.stderr_tail).into()) }
+}
+
+/// A file that makes the probe exceed its limits is refused: trying again would only cost the same once more.
+fn within_limits(finished: &Finished) -> Result<(), Failed> {
+    match &finished.limit {
+        None => Ok(()),
+        Some(limit) => {
+            tracing::warn!(%limit, "the probe was stopped");
+            Err(Refusal::from(Code::BrokenContainer).into())
+        }
+    }
+}
+
+async fn settle(attempt: &Attempt<'_>, source: SourceId, facts: &Facts, plan: &Plan) -> Result<()> {
+    let json = |error| Error::internal("could not write a plan", error);
+    let video = &attempt.job.video;
+    let version = Version {
+        id: VersionId::new(),
+        video: video.clone(),
+        source,
+        facts: serde_json::json!({"demuxer": facts.demuxer, "size_bytes": facts.size_bytes, "truncated": facts.truncated}).to_string(),
+        plan: serde_json::to_string(plan).map_err(json)?,
+        pictures_expected: plan.video.as_ref().map_or(0, |video| video.pictures),
+        pictures_decoded: 0,
+    };
+    let (renditions, jobs) = (renditions(plan)?, jobs(plan, &version));
+    let top = plan.video.as_ref().and_then(|video| video.renditions.last());
+    let outline = Outline {
+        duration_ms: i64::try_from(plan.duration_ms()).unwrap_or(i64::MAX),
+        size: top.map(|top| (top.width, top.height)),
+        truncated: plan.truncated,
+    };
+    failpoint::hit("probe-settle");
+    transaction!(attempt.state.catalog, |tx| {
+        tx.settle(&attempt.lease).await?;
+        tx.insert_version(&version, &renditions, outline, jobs.len() as u64).await?;
+        for job in &jobs {
+            tx.insert_job(job).await?;
+        }
+        Ok(())
+    })
+}
+
+fn renditions(plan: &Plan) -> Result<Vec<NewRendition>> {
+    let mut renditions = Vec::new();
+    for rendition in plan.video.iter().flat_map(|video| &video.renditions) {
+        renditions.push(NewRendition { name: RenditionName::parse(&rendition.name)?, size: Some((rendition.width, rendition.height)) });
+    }
+    if plan.audio.is_some() {
+        renditions.push(NewRendition { name: RenditionName::audio(), size: None });
+    }
+    Ok(renditions)
+}
+
+/// The jobs that must settle before the version is published.
+fn jobs(plan: &Plan, version: &Version) -> Vec<NewJob> {
+    let job = |kind, payload: String, priority, weight: i64| NewJob {
+        kind,
+        payload,
+        video: version.video.clone(),
+        version: Some(version.id.clone()),
+        priority,
+        weight: weight.max(1),
+    };
+    let whole = plan.duration_ticks / TICKS_PER_WEIGHT;
+    let mut jobs = Vec::new();
+    for chunk in plan.video.iter().flat_map(|video| &video.chunks) {
+        let priority = if chunk.index == 0 { FIRST_CHUNK_PRIORITY } else { PRIORITY };
+        let payload = serde_json::json!({"chunk": chunk.index}).to_string();
+        jobs.push(job(Kind::Encode, payload, priority, (chunk.end_ticks() - chunk.start_ticks()) / TICKS_PER_WEIGHT));
+    }
+    if plan.video.is_some() {
+        jobs.push(job(Kind::Stills, "{}".to_owned(), FIRST_CHUNK_PRIORITY, 1));
+    }
+    if plan.audio.is_some() {
+        jobs.push(job(Kind::Audio, "{}".to_owned(), FIRST_CHUNK_PRIORITY, whole / 20));
+    }
+    jobs
+}

@@ -1,0 +1,106 @@
+//! Clear segments in, encrypted blobs out, each with its digests for the catalog.
+
+use super::attempt::Attempt;
+use crate::blobs::{Digests, Key};
+use crate::catalog::Tx;
+use crate::catalog::versions::{Init, Segment};
+use crate::domain::ids::VersionId;
+use crate::domain::video::RenditionName;
+use crate::domain::{Error, Result};
+use crate::failpoint;
+use crate::keys::RootKey;
+use bytes::Bytes;
+use theatrum_media::cmaf::{self, PackagedSegment};
+use theatrum_media::crypt::{self, KEY_PERIOD, content_key, key_index};
+
+/// Writes the segments of one rendition.
+#[derive(Debug)]
+pub(super) struct Writer<'a> {
+    pub attempt: &'a Attempt<'a>,
+    pub version: &'a VersionId,
+    pub rendition: RenditionName,
+    pub root: &'a RootKey,
+}
+
+/// What was written of one rendition, ready to be adopted.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub rendition: RenditionName,
+    /// Only from the job that is to write it.
+    pub init: Option<Init>,
+    pub segments: Vec<Segment>,
+}
+
+impl Writer<'_> {
+    /// Encrypts and stores segments. Each is durable when this returns; none counts before its row is there.
+    pub async fn segments(&self, packaged: Vec<PackagedSegment>, init_sha256: &str) -> Result<Vec<Segment>> {
+        let mut written = Vec::with_capacity(packaged.len());
+        for segment in packaged {
+            written.push(self.segment(segment, init_sha256).await?);
+        }
+        Ok(written)
+    }
+
+    async fn segment(&self, packaged: PackagedSegment, init_sha256: &str) -> Result<Segment> {
+        let index = key_index(packaged.index, KEY_PERIOD);
+        let failed = |error: crypt::CryptError| Error::internal("could not encrypt a segment", error);
+        let key = content_key(self.root.expose(), self.version.as_str(), self.rendition.as_str(), index).map_err(failed)?;
+        let mut bytes = packaged.bytes;
+        key.encrypt(u64::from(packaged.index), &mut bytes).map_err(failed)?;
+        failpoint::hit("segment-write");
+        let blob = Key::Segment {
+            video: self.attempt.job.video.clone(),
+            version: self.version.clone(),
+            rendition: self.rendition.clone(),
+            index: packaged.index,
+            epoch: self.epoch(),
+        };
+        let Digests { size_bytes, md5, sha256 } = self.attempt.state.blobs.put_new(&blob, Bytes::from(bytes)).await?;
+        Ok(Segment {
+            rendition: self.rendition.clone(),
+            number: u64::from(packaged.index),
+            epoch: self.attempt.job.epoch,
+            key_index: u64::from(index),
+            duration_ticks: packaged.duration_ticks.max(0).cast_unsigned(),
+            size_bytes,
+            md5: hex::encode(md5),
+            sha256: hex::encode(sha256),
+            init_sha256: init_sha256.to_owned(),
+        })
+    }
+
+    /// Stores the initialisation segment, clear: it holds codec parameters and nothing of the source.
+    pub async fn init(&self, init: cmaf::Init) -> Result<Init> {
+        let blob = Key::Init {
+            video: self.attempt.job.video.clone(),
+            version: self.version.clone(),
+            rendition: self.rendition.clone(),
+            epoch: self.epoch(),
+        };
+        let Digests { size_bytes, md5, sha256 } = self.attempt.state.blobs.put_new(&blob, Bytes::from(init.bytes)).await?;
+        let (md5, sha256) = (hex::encode(md5), hex::encode(sha256));
+        Ok(Init { epoch: self.attempt.job.epoch, size_bytes, md5, sha256, codecs: init.codec })
+    }
+
+    fn epoch(&self) -> u64 {
+        self.attempt.job.epoch.cast_unsigned()
+    }
+}
+
+/// The digest by which chunks of one rendition prove that they share an initialisation segment.
+pub(super) fn init_sha256(init: &cmaf::Init) -> String {
+    hex::encode(crypt::Digests::of(&init.bytes).sha256)
+}
+
+/// Adopts what was written: from now on these blobs are the version's (invariant 2).
+pub(super) async fn adopt(tx: &mut Tx, version: &VersionId, written: &[Written]) -> Result<()> {
+    for rendition in written {
+        if let Some(init) = &rendition.init {
+            tx.adopt_init(version, &rendition.rendition, init).await?;
+        }
+        for segment in &rendition.segments {
+            tx.adopt_segment(version, segment).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! A job's source: the upload's parts behind the door, decrypted as they are read.
+
+use super::State;
+use super::door::Source;
+use crate::blobs::{self, Key};
+use crate::catalog::versions::Version;
+use crate::domain::ids::{SourceId, VersionId};
+use crate::domain::{Error, Result};
+use crate::keys::RootKey;
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use futures_util::stream::BoxStream;
+use std::ops::Range;
+use std::sync::Arc;
+use theatrum_media::plan::Plan;
+
+impl Source for blobs::Source {
+    fn size_bytes(&self) -> u64 {
+        self.size_bytes()
+    }
+
+    fn read(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
+        self.read(range)
+    }
+}
+
+/// What every job of a version works with.
+#[derive(Debug)]
+pub(super) struct Material {
+    pub plan: Plan,
+    pub root: RootKey,
+    pub source: Arc<blobs::Source>,
+}
+
+/// Opens a source for reading, with its video's root key.
+pub(super) async fn open(state: &State, id: &SourceId) -> Result<(Arc<blobs::Source>, RootKey)> {
+    let source = state.catalog.source(id).await?;
+    let wrapped = state.catalog.wrapped_root_key(&source.video).await?;
+    let root = state.keys.open(&source.video, &wrapped).await?;
+    let mut parts = Vec::new();
+    for part in state.catalog.upload_parts(&source.upload).await? {
+        let path = part.blob.ok_or_else(|| Error::internal("a finished upload lacks a part", part.number.to_string()))?;
+        parts.push((Key::parse(&path)?, part.size_bytes));
+    }
+    Ok((Arc::new(blobs::Source::new(state.blobs.clone(), root.clone(), parts)), root))
+}
+
+/// Opens a version's source and reads its plan.
+pub(super) async fn material(state: &State, id: &VersionId) -> Result<Material> {
+    let Version { source, plan, .. } = state.catalog.version(id).await?;
+    let plan = serde_json::from_str(&plan).map_err(|error| Error::internal("a version's plan cannot be read", error))?;
+    let (source, root) = open(state, &source).await?;
+    Ok(Material { plan, root, source })
+}
+
+/// The first `most` bytes of a source.
+pub(super) async fn head(source: &blobs::Source, most: u64) -> Result<Vec<u8>> {
+    let pieces = source.read(0..most.min(source.size_bytes()));
+    pieces
+        .try_fold(Vec::new(), |mut head, piece| async move {
+            head.extend_from_slice(&piece);
+            Ok(head)
+        })
+        .await
+}
