@@ -154,7 +154,9 @@ async fn serve(stream: TcpStream, room: Arc<Room>) {
         let room = Arc::clone(&room);
         async move { Ok::<_, Infallible>(room.answer(request).await) }
     });
+    // Half-closed connections are kept: ffmpeg hangs up right behind an output's last byte, when its reader may be far behind.
     let connection = http1::Builder::new()
+        .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(READ_BUFFER_BYTES)
