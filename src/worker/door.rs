@@ -40,7 +40,7 @@ pub fn output_url(name: &str) -> String {
 }
 
 /// Bytes the kernel holds for a reader that may close and seek elsewhere at any moment: more would be decrypted in vain.
-const SEND_BUFFER_BYTES: usize = 256 << 10;
+const SEND_BUFFER_BYTES: usize = 64 << 10;
 /// A request's head comes in one piece or is none of ffmpeg's.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// What one read of an upload takes at most.

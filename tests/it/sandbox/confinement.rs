@@ -7,7 +7,7 @@ use std::process::Command;
 use theatrum::worker::door::SOURCE_URL;
 use theatrum::worker::sandbox::Level;
 
-/// Every line it prints is something that must not be possible.
+/// Every line with POSSIBLE in it is a hole.
 const ATTACKS: &str = r#"
 import os, socket, sys, ctypes
 host_port, unix_path, writable, worker = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -45,7 +45,11 @@ attempt("a fork", lambda: os.fork())
 attempt("a shell", lambda: os.execv("/bin/sh", ["sh", "-c", "echo POSSIBLE shell"]))
 attempt("killing the worker", lambda: os.kill(worker, 0))
 attempt("the worker's limits", lambda: __import__("resource").prlimit(worker, 7))
+attempt("becoming root", lambda: os.setuid(0))
+attempt("an environment", lambda: dict(os.environ)["PATH"])
 attempt("more memory for itself", lambda: __import__("resource").setrlimit(2, (1 << 50, 1 << 50)))
+# The numbers below are those of x86_64; elsewhere they mean something else.
+if os.uname().machine != "x86_64": attempt = lambda name, deed: None
 attempt("a user namespace", lambda: raw(272, 0x10000000))
 attempt("ptrace", lambda: raw(101, 16, worker, 0, 0))
 attempt("io_uring", lambda: raw(425, 1, 0))
@@ -54,21 +58,22 @@ attempt("bpf", lambda: raw(321, 0, 0, 0))
 attempt("perf", lambda: raw(298, 0, 0, -1, -1, 0))
 attempt("userfaultfd", lambda: raw(323, 0))
 attempt("a mount", lambda: raw(165, 0, 0, 0, 0, 0))
-attempt("becoming root", lambda: os.setuid(0))
-attempt("an environment", lambda: dict(os.environ)["PATH"])
 print("done", flush=True)
 "#;
 
-/// Python may set these two itself.
 fn assert_nothing_possible(lines: &[String]) {
     let possible: Vec<&String> = lines.iter().filter(|line| line.starts_with("POSSIBLE")).collect();
     assert!(possible.is_empty(), "{possible:?}");
     assert_eq!(lines.last().map(String::as_str), Some("done"), "{lines:?}");
 }
 
-async fn attack(setting: Setting) -> Vec<String> {
+/// A sandbox whose ffprobe is Python.
+async fn taken_over(setting: Setting) -> Sandbox {
     let python = std::fs::canonicalize("/usr/bin/python3").expect("python is installed where Theatrum is built");
-    let sandbox = sandbox_with(setting, Tools { ffprobe: python, ..tools() }).await;
+    sandbox_with(setting, Tools { ffprobe: python, ..tools() }).await
+}
+
+async fn attack(sandbox: &Sandbox) -> Vec<String> {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("keep"), "x").expect("a file");
     let unix = folder.path().join("socket");
@@ -77,22 +82,25 @@ async fn attack(setting: Setting) -> Vec<String> {
     let mut run = run(Program::Ffprobe, "-I -S -c", Memory(Bytes::new()));
     let (unix, folder) = (unix.display().to_string(), folder.path().display().to_string());
     run.args.extend([ATTACKS.to_owned(), port.to_string(), unix, folder, std::process::id().to_string()]);
-    let (finished, lines) = lines(&sandbox, run).await;
+    let (finished, lines) = lines(sandbox, run).await;
     assert!(finished.success, "{}: {}", finished.exit, finished.stderr_tail);
     tcp.set_nonblocking(true).expect("a mode");
-    assert!(setting == Setting::Off || tcp.accept().is_err(), "somebody knocked");
+    assert!(tcp.accept().is_err(), "somebody knocked");
     lines
 }
 
 #[tokio::test]
 async fn a_program_that_was_taken_over_can_do_nothing() {
-    assert_nothing_possible(&attack(Setting::Auto).await);
+    assert_nothing_possible(&attack(&taken_over(Setting::Auto).await).await);
 }
 
-/// Without namespaces it is Landlock that keeps it from other ports, and this kernel has it.
+/// Without namespaces it is Landlock that keeps it from other ports, from its fourth version (Linux 6.7) on.
 #[tokio::test]
 async fn without_namespaces_files_and_system_calls_stay_closed() {
-    assert_nothing_possible(&attack(Setting::Off).await);
+    let sandbox = taken_over(Setting::Off).await;
+    if sandbox.landlock_abi() >= 4 {
+        assert_nothing_possible(&attack(&sandbox).await);
+    }
 }
 
 #[tokio::test]
@@ -107,7 +115,7 @@ async fn ffmpeg_reaches_no_listener_and_no_file_of_the_host() {
     let port = host.local_addr().expect("an address").port();
     for (input, output, told) in [
         (format!("http://127.0.0.1:{port}/"), "-f null -".to_owned(), "Permission denied"),
-        ("-f u8 -i /etc/passwd".replace("-f u8 -i ", ""), "-f null -".to_owned(), "Permission denied"),
+        ("/etc/passwd".to_owned(), "-f null -".to_owned(), "Permission denied"),
         (SOURCE_URL.to_owned(), written.display().to_string(), "Permission denied"),
         ("http://example.com/".to_owned(), "-f null -".to_owned(), "Failed to resolve hostname"),
     ] {
