@@ -40,7 +40,7 @@ pub fn output_url(name: &str) -> String {
 }
 
 /// Bytes the kernel holds for a reader that may close and seek elsewhere at any moment: more would be decrypted in vain.
-const SEND_BUFFER_BYTES: usize = 256 << 10;
+const SEND_BUFFER_BYTES: usize = 64 << 10;
 /// A request's head comes in one piece or is none of ffmpeg's.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// What one read of an upload takes at most.
@@ -154,7 +154,9 @@ async fn serve(stream: TcpStream, room: Arc<Room>) {
         let room = Arc::clone(&room);
         async move { Ok::<_, Infallible>(room.answer(request).await) }
     });
+    // Half-closed connections are kept: ffmpeg hangs up right behind an output's last byte, when its reader may be far behind.
     let connection = http1::Builder::new()
+        .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(READ_BUFFER_BYTES)

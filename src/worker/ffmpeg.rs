@@ -92,7 +92,7 @@ pub struct Finished {
     pub success: bool,
     /// How it ended, in words.
     pub exit: String,
-    /// The limit that stopped it. Memory is not among them: ffmpeg then says "Cannot allocate memory".
+    /// The limit that stopped it. Memory is not among them: ffmpeg then says "Cannot allocate memory", and may even exit with 0.
     pub limit: Option<Limit>,
     /// The end of what it had to say, at most 4 KiB, without control characters other than line feeds. May quote the source's metadata.
     pub stderr_tail: String,
@@ -150,7 +150,7 @@ impl Sandbox {
         let limit = match end {
             End::Trouble(error) => return Err(error),
             End::Limit(limit) => Some(limit),
-            End::Itself => accounts.cpu_limit(&limits, status),
+            End::Itself => None,
         };
         let outputs = door.written();
         Ok(Finished {

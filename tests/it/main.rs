@@ -1,2 +1,4 @@
-//! x
+//! Tests of whole rooms and of the whole house, with real ffmpeg, databases and listeners.
+
 mod edge;
+mod sandbox;

@@ -3,8 +3,6 @@
 use super::{Limit, Limits};
 use crate::worker::door::Activity;
 use crate::worker::sandbox::Process;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -21,7 +19,7 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    /// Returns when the run has taken too long or has stood still too long.
+    /// Returns when the run has taken too long, cost too much or stood still too long.
     pub(super) async fn watch(&mut self, process: &Process, activity: &Activity, limits: &Limits) -> Limit {
         let start = Instant::now();
         let mut looks = interval(LOOK.min(limits.stall / 4).max(Duration::from_millis(1)));
@@ -32,6 +30,9 @@ impl Accounts {
             if start.elapsed() >= limits.wall {
                 return Limit::Wall;
             }
+            if process.cpu_ms() >= Some(limits.cpu_s.saturating_mul(1000)) {
+                return Limit::Cpu;
+            }
             if activity.idle() >= limits.stall {
                 return Limit::Stall;
             }
@@ -41,12 +42,5 @@ impl Accounts {
     /// Reads the bill of a process that has ended and was not reaped.
     pub(super) fn close(&mut self, process: &Process) {
         self.cpu_ms = process.cpu_ms().unwrap_or(0);
-    }
-
-    /// ffmpeg takes the kernel's warning (SIGXCPU) as a wish to end and does so with a code of its own: the bill tells.
-    pub(super) fn cpu_limit(&self, limits: &Limits, status: ExitStatus) -> Option<Limit> {
-        let warned = status.signal() == Some(libc::SIGXCPU);
-        let spent = !status.success() && self.cpu_ms >= limits.cpu_s.saturating_mul(1000);
-        (warned || spent).then_some(Limit::Cpu)
     }
 }

@@ -108,6 +108,8 @@ fn lists(listing: &str, name: &str) -> bool {
 }
 
 fn locate(name: &str, configured: Option<&Path>) -> Result<PathBuf> {
+    // A bare name is looked up on the PATH, as a shell would.
+    let configured = configured.filter(|path| path.components().count() > 1 || path.is_absolute());
     if let Some(path) = configured {
         let found = fs::canonicalize(path).ok().filter(|path| is_program(path));
         return found.ok_or_else(|| missing(format!("{} is no program; correct the setting that names it", path.display())));

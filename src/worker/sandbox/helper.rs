@@ -20,7 +20,7 @@ use std::{env, fs, io};
 const NOBODY: u32 = 65534;
 /// ffmpeg holds a few connections, three pipes and a library or two at a time.
 const OPEN_FILES: u64 = 256;
-/// After the soft limit of processor time ffmpeg may end by itself; after this much more it is killed.
+/// The worker stops ffmpeg at its limit of processor time; the kernel, should the worker be stuck, this much later.
 const CPU_GRACE_S: u64 = 5;
 /// Address space beyond private memory: libraries, and what the allocator reserves for each thread without using it.
 const RESERVED_BYTES: u64 = 8 << 30;
@@ -154,8 +154,7 @@ fn limit(orders: &Orders) -> io::Result<()> {
     hard(Resource::Nofile, OPEN_FILES)?;
     hard(Resource::Data, orders.memory_bytes)?;
     hard(Resource::As, orders.memory_bytes.saturating_add(RESERVED_BYTES))?;
-    let cpu = Rlimit { current: Some(orders.cpu_s), maximum: Some(orders.cpu_s.saturating_add(CPU_GRACE_S)) };
-    Ok(rustix::process::setrlimit(Resource::Cpu, cpu)?)
+    Ok(hard(Resource::Cpu, orders.cpu_s.saturating_add(CPU_GRACE_S))?)
 }
 
 /// Landlock, then seccomp. At level `off` whatever this kernel cannot do is gone without.

@@ -12,10 +12,12 @@ const MEMORY: &[i64] = &[
     libc::SYS_brk,
     libc::SYS_madvise,
     libc::SYS_mincore,
+    libc::SYS_mlock,
     libc::SYS_mmap,
     libc::SYS_mprotect,
     libc::SYS_mremap,
     libc::SYS_msync,
+    libc::SYS_munlock,
     libc::SYS_munmap,
 ];
 const THREADS: &[i64] = &[
