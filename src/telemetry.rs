@@ -2,6 +2,7 @@
 
 use crate::config::Log;
 use crate::domain::{Error, Result};
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// Modules that would log secrets at debug level: s3s prints the signatures it expects.
@@ -21,7 +22,7 @@ pub fn start(log: &Log) -> Result<()> {
                 .map_err(|error: tracing_subscriber::filter::ParseError| Error::internal("a fixed log directive is malformed", error))?,
         );
     }
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let outcome = if log.json { builder.json().try_init() } else { builder.try_init() };
     outcome.map_err(|error| Error::internal("logging was started twice", error))
 }

@@ -1,0 +1,210 @@
+//! `theatrum serve` as a child process on a folder of its own, stopped and removed with its owner.
+
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_theatrum");
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// A server that can be killed and started again on the same data.
+pub struct Server {
+    folder: tempfile::TempDir,
+    variables: Vec<(String, String)>,
+    child: Option<Child>,
+}
+
+impl Server {
+    /// A running server with default settings but a short life of refused sources: none.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// A running server with these variables besides.
+    pub fn start_with(variables: &[(&str, &str)]) -> Self {
+        let mut server = Self::prepare(variables);
+        server.restart(&[]);
+        server
+    }
+
+    /// A folder for a server that does not run yet.
+    pub fn prepare(variables: &[(&str, &str)]) -> Self {
+        let folder = tempfile::Builder::new().prefix("theatrum-test-").tempdir().expect("a temporary folder");
+        let mut own = vec![("THEATRUM_PROCESSING__KEEP_REFUSED".to_owned(), "0".to_owned())];
+        own.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        Self { folder, variables: own, child: None }
+    }
+
+    /// Starts the server (again) and waits until it is ready; `once` are variables of this life only.
+    pub fn restart(&mut self, once: &[(&str, &str)]) {
+        self.spawn(once);
+        self.wait_ready();
+    }
+
+    /// Starts the server (again) without waiting.
+    pub fn spawn(&mut self, once: &[(&str, &str)]) {
+        self.kill();
+        let _ = fs::remove_file(self.data().join("server.json"));
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("a log file");
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0", "--data"]).arg(self.data());
+        command.envs(self.variables.iter().cloned()).envs(once.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.child = Some(command.spawn().expect("the server starts"));
+    }
+
+    fn wait_ready(&mut self) {
+        let begun = Instant::now();
+        loop {
+            if let Some(url) = self.try_url()
+                && ready(&url)
+            {
+                return;
+            }
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("a child to ask"));
+            assert!(ended.is_none(), "the server ended at start ({ended:?}):\n{}", self.log());
+            assert!(begun.elapsed() < READY_WITHIN, "the server did not become ready:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20)); // tidy: polling
+        }
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A place for the test's own files, removed with the server.
+    pub fn scratch(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What it logged in all its lives.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a running server").id()
+    }
+
+    /// Whether the process lives.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().expect("a child to ask").is_none())
+    }
+
+    /// Kills it as `kill -9` does, if it lives.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Waits for it to end by itself, for `longest` at most; gives its exit code, `None` after a signal.
+    pub fn wait_end(&mut self, longest: Duration) -> Option<i32> {
+        let begun = Instant::now();
+        let child = self.child.as_mut().expect("a running server");
+        loop {
+            if let Some(status) = child.try_wait().expect("a child to ask") {
+                self.child = None;
+                return status.code();
+            }
+            assert!(begun.elapsed() < longest, "the server did not end within {longest:?}");
+            std::thread::sleep(Duration::from_millis(20)); // tidy: polling
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.pid().cast_signed()).expect("a process id");
+        rustix::process::kill_process(pid, signal).expect("the process is there");
+    }
+
+    fn try_url(&self) -> Option<String> {
+        let text = fs::read_to_string(self.data().join("server.json")).ok()?;
+        let json: Value = serde_json::from_str(&text).ok()?;
+        Some(json["url"].as_str()?.to_owned())
+    }
+
+    /// Where its page and API are.
+    pub fn url(&self) -> String {
+        self.try_url().expect("a running server announces itself")
+    }
+
+    /// Where its S3 endpoint is.
+    pub fn s3_url(&self) -> String {
+        let text = fs::read_to_string(self.data().join("server.json")).expect("a running server announces itself");
+        let json: Value = serde_json::from_str(&text).expect("json");
+        json["s3_url"].as_str().expect("an s3_url").to_owned()
+    }
+
+    /// The administrator's access token.
+    pub fn admin_token(&self) -> String {
+        fs::read_to_string(self.data().join("admin.token")).expect("an admin token").trim().to_owned()
+    }
+
+    /// The command line, aimed at this server, with a state folder of its own.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.args(args).env("THEATRUM_DATA", self.data()).env("XDG_STATE_HOME", self.scratch().join("state"));
+        command.env_remove("THEATRUM_URL").env_remove("THEATRUM_TOKEN").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the command line to its end.
+    pub fn cli(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("the command line runs")
+    }
+
+    /// An access token made by the command line.
+    pub fn token(&self, role: &str, subject: &str) -> String {
+        let output = self.cli(&["token", "issue", "--role", role, "--subject", subject]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text").lines().last().expect("a token").to_owned()
+    }
+
+    /// Publishes a file to its end; gives the line of `--json`, whatever it says.
+    pub fn publish(&self, file: &Path) -> Value {
+        let output = self.command(&["publish", "--json"]).arg(file).output().expect("the command line runs");
+        let line = String::from_utf8(output.stdout).expect("text");
+        serde_json::from_str(line.trim())
+            .unwrap_or_else(|error| panic!("{error}: {line:?}\n{}\n{}", String::from_utf8_lossy(&output.stderr), self.log()))
+    }
+
+    /// Publishes a file that must become ready; gives its playback URL.
+    pub fn publish_ready(&self, file: &Path) -> String {
+        let answer = self.publish(file);
+        assert_eq!(answer["state"], "ready", "{}: {answer}\n{}", file.display(), self.log());
+        answer["playback_url"].as_str().expect("a playback url").to_owned()
+    }
+
+    /// Asks the API as the administrator; panics unless it answers with JSON.
+    pub async fn get(&self, path: &str) -> Value {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let answer = client.get(format!("{}{path}", self.url())).bearer_auth(self.admin_token()).send().await.expect("an answer");
+        answer.json().await.expect("json")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("server.log")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn ready(url: &str) -> bool {
+    use std::io::{Read, Write};
+    let Some(address) = url.strip_prefix("http://") else { return false };
+    let Ok(mut stream) = std::net::TcpStream::connect(address) else { return false };
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+    let asked = stream.write_all(format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes());
+    let mut answer = String::new();
+    asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200")
+}
