@@ -179,7 +179,7 @@ impl House {
     pub(super) async fn until(&self, condition: impl Fn(&Self) -> bool) {
         let holds = async {
             while !condition(self) {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+                tokio::time::sleep(Duration::from_millis(2)).await; // tidy: polling
             }
         };
         tokio::time::timeout(Duration::from_secs(10), holds).await.expect("the condition holds in time");
