@@ -70,7 +70,7 @@ fn idr_ticks<'a>(job: &'a EncodeJob<'_>) -> Box<dyn Iterator<Item = i64> + 'a> {
 fn output(rendition: &Rendition, keys: &str) -> Vec<String> {
     let mut argv = vec!["-map".to_owned(), format!("[{}]", rendition.name)];
     argv.extend(words("-c:v libx264 -preset veryfast -profile:v high -crf 23 -threads 1 -g 100000 -keyint_min 1 -sc_threshold 0"));
-    argv.extend(words("-forced-idr 1 -x264-params stitchable=1 -fps_mode passthrough -enc_time_base -1"));
+    argv.extend(words("-forced-idr 1 -x264-params stitchable=1 -fps_mode passthrough -enc_time_base 1:90000"));
     let cap = rendition.maxrate_kbps;
     argv.extend(words(&format!("-maxrate {cap}k -bufsize {}k -level:v {}", cap * 2, f64::from(rendition.level) / 10.0)));
     argv.extend(["-force_key_frames".to_owned(), keys.to_owned()]);

@@ -4,7 +4,7 @@ use super::scan::Picture;
 use crate::time::Rational;
 use serde::{Deserialize, Serialize};
 
-/// Above this many pictures per second they are thinned out.
+/// Above this many pictures per second, kept up for a second, they are thinned out.
 const MAX_OUTPUT_RATE: f64 = 61.0;
 /// A pause longer than this many seconds is filled with repeated pictures, so that no segment grows without bound.
 const MAX_PAUSE_S: i64 = 60;
@@ -124,7 +124,8 @@ fn cadence(
     }
     let pause = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
     let paused = base.ticks(pause) > MAX_PAUSE_S * crate::time::TICKS_PER_SECOND;
-    if rate.as_f64() > MAX_OUTPUT_RATE {
+    let lasting = base.ticks(times[times.len() - 1] - times[0]) >= crate::time::TICKS_PER_SECOND;
+    if rate.as_f64() > MAX_OUTPUT_RATE && lasting {
         return Cadence::Constant { rate: thinned(rate) };
     }
     if trouble.untimed || trouble.doubled || paused {
@@ -211,6 +212,7 @@ mod tests {
         assert_eq!(kind(&[0, 40, 80, 5000]), Cadence::Source);
         assert!(matches!(kind(&[0, 40, 80, 90_000]), Cadence::Constant { .. }));
         assert!(matches!(kind(&[9000, 9040, 0, 40]), Cadence::Counted { .. }));
+        assert_eq!(kind(&[0, 2, 4, 6]), Cadence::Source, "a burst is no frame rate");
         let fast: Vec<i64> = (0..240).map(|i| i * 25 / 3).collect();
         assert_eq!(kind(&fast), Cadence::Constant { rate: Rational { num: 60, den: 1 } });
     }
