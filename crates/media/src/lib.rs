@@ -11,7 +11,7 @@ pub mod command;
 pub mod crypt;
 pub mod ladder;
 pub mod plan;
-//pub mod playlist;
+pub mod playlist;
 pub mod probe;
 pub mod time;
 pub mod timeline;

@@ -84,8 +84,9 @@ impl Plan {
         let target = target_ticks.max(1);
         let duration_ticks = (facts.end_ticks() - facts.origin_ticks()).max(1);
         let marks = facts.video.as_ref().map(|video| timeline::marks(facts, video)).unwrap_or_default();
+        let sound_end = facts.audio.as_ref().map(|audio| audio.time_base.ticks(audio.end_pts) - facts.origin_ticks());
         let segments = match &facts.video {
-            Some(_) => timeline::video_segments(&marks, duration_ticks, target),
+            Some(_) => timeline::video_segments(&marks, duration_ticks, target, sound_end),
             None => timeline::sound_segments(duration_ticks, target),
         };
         let chunks = |video: &VideoFacts| timeline::chunks(facts, video, &marks, &segments, slots);
