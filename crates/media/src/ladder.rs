@@ -47,7 +47,13 @@ pub fn ladder(video: &VideoFacts) -> Vec<Rendition> {
 fn rendition(side: u32, aspect: f64, landscape: bool, rate: f64) -> Rendition {
     let long = even(f64::from(side) * aspect);
     let (width, height) = if landscape { (long, side) } else { (side, long) };
-    Rendition { name: format!("{side}p"), width, height, maxrate_kbps: maxrate_kbps(side, width, height), level: level(width, height, rate) }
+    Rendition {
+        name: format!("{side}p"),
+        width,
+        height,
+        maxrate_kbps: maxrate_kbps(side, width, height),
+        level: level(width, height, rate),
+    }
 }
 
 /// The nearest even number, at least 2: 4:2:0 pictures have no odd sides.

@@ -92,7 +92,15 @@ impl Plan {
         let chunks = |video: &VideoFacts| timeline::chunks(facts, video, &marks, &segments, slots);
         let video = facts.video.as_ref().map(|video| video_plan(facts, video, chunks(video)));
         let audio = facts.audio.as_ref().map(|audio| AudioPlan { stream: audio.stream, end_ticks: facts.end_ticks() });
-        Self { demuxer: facts.demuxer, origin_ticks: facts.origin_ticks(), duration_ticks, truncated: facts.truncated, segments, video, audio }
+        Self {
+            demuxer: facts.demuxer,
+            origin_ticks: facts.origin_ticks(),
+            duration_ticks,
+            truncated: facts.truncated,
+            segments,
+            video,
+            audio,
+        }
     }
 
     /// Length in milliseconds, for people.

@@ -5,9 +5,9 @@
 mod chunks;
 mod cut;
 
+pub(crate) use chunks::chunks;
 pub use chunks::{Chunk, runs};
 pub use cut::{Segment, default_target};
-pub(crate) use chunks::chunks;
 pub(crate) use cut::{sound_segments, video_segments};
 
 use crate::probe::{Cadence, Facts, VideoFacts};

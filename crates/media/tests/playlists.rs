@@ -1,5 +1,7 @@
 //! What the playlist writer writes, another library reads.
 
+#![allow(clippy::unwrap_used)]
+
 use m3u8_rs::{KeyMethod, MasterPlaylist, MediaPlaylistType, parse_master_playlist_res, parse_media_playlist_res};
 use theatrum_media::playlist::{
     AudioEntry, Entry, MediaPlaylist, PlaylistError, Rates, VideoEntry, master, target_duration_s, write_entries,

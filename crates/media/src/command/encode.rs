@@ -144,7 +144,8 @@ fn grid_at_or_after(ticks: i64, step: Rational) -> i64 {
 /// Names the colours outright, so that every chunk's parameter sets are the same whatever the first picture says.
 fn colour(colour: &Colour) -> String {
     let known = |value: &str, names: &[&str]| if names.contains(&value) { value.to_owned() } else { "unknown".to_owned() };
-    let primaries = known(&colour.primaries, &["bt709", "bt470m", "bt470bg", "smpte170m", "smpte240m", "film", "bt2020", "smpte431", "smpte432"]);
+    let primaries =
+        known(&colour.primaries, &["bt709", "bt470m", "bt470bg", "smpte170m", "smpte240m", "film", "bt2020", "smpte431", "smpte432"]);
     let transfer = known(
         &colour.transfer,
         &["bt709", "smpte170m", "smpte240m", "linear", "iec61966-2-1", "bt2020-10", "bt2020-12", "smpte2084", "arib-std-b67"],

@@ -59,7 +59,7 @@ pub fn chunk_verdict(chunk: &Chunk, outcome: &Outcome, previous_got: Option<u32>
         };
     }
     let head_lost = outcome.first_ticks != Some(chunk.first_picture_ticks);
-    let suspect = got < expected || complains(stderr_tail);
+    let suspect = got < expected || (complains(stderr_tail) && !chunk.loose_seek);
     let settled = previous_got.is_some_and(|previous| previous >= got) && !head_lost;
     match back {
         Some(level) if head_lost || (suspect && !settled) => Verdict::StartEarlier(level),
@@ -80,7 +80,8 @@ fn further_back(chunk: &Chunk, level: StartLevel) -> Option<StartLevel> {
 
 /// What ffmpeg's decoders say of pictures that do not come out as they were.
 fn complains(stderr_tail: &str) -> bool {
-    let complaints = ["concealing", "error while decoding", "Missing reference", "reference picture missing", "Could not find ref", "corrupt"];
+    let complaints =
+        ["concealing", "error while decoding", "Missing reference", "reference picture missing", "Could not find ref", "corrupt"];
     complaints.iter().any(|text| stderr_tail.contains(text))
 }
 

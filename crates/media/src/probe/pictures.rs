@@ -93,15 +93,18 @@ pub(super) fn analyse(packets: &[Picture], base: Rational, codec: &str, claimed:
     let visible = packets.iter().filter(|packet| !packet.discard);
     let mut times: Vec<i64> = visible.clone().filter_map(shown_at).filter(|&time| !leads(time)).collect();
     times.sort_unstable();
-    let all = times.len();
+    let every = times.clone();
     times.dedup();
     let (first, last) = (*times.first()?, *times.last()?);
     let step = typical_step(&times).unwrap_or_else(|| claimed.map_or(0, |rate| rate.inverse().rescale(1, base)).max(1));
     let claimed_end = visible.filter(|packet| shown_at(packet) == Some(last)).map(|packet| packet.duration).max().unwrap_or(0);
     let length = if (1..=step.saturating_mul(10)).contains(&claimed_end) { claimed_end } else { step };
     let rate = mean_rate(times.len(), last - first, base).or(claimed).unwrap_or(Rational { num: 25, den: 1 });
-    let trouble = Trouble { untimed: packets.iter().any(|packet| packet.pts.is_none()), doubled: (all - times.len()) * 50 > all };
+    let trouble =
+        Trouble { untimed: packets.iter().any(|packet| packet.pts.is_none()), doubled: (every.len() - times.len()) * 50 > every.len() };
     let cadence = cadence(&times, packets, base, rate, claimed, &trouble);
+    // Where pictures are only counted, two at one time are two.
+    let times = if matches!(cadence, Cadence::Counted { .. }) { every } else { times };
     Some(Analysis { end_pts: last.saturating_add(length), keyframes: keyframes(packets), times, cadence, rate })
 }
 
@@ -110,14 +113,7 @@ struct Trouble {
     doubled: bool,
 }
 
-fn cadence(
-    times: &[i64],
-    packets: &[Picture],
-    base: Rational,
-    rate: Rational,
-    claimed: Option<Rational>,
-    trouble: &Trouble,
-) -> Cadence {
+fn cadence(times: &[i64], packets: &[Picture], base: Rational, rate: Rational, claimed: Option<Rational>, trouble: &Trouble) -> Cadence {
     let sane = claimed.filter(|rate| (1.0..MAX_OUTPUT_RATE).contains(&rate.as_f64()));
     if runs_backwards(packets, base) {
         return Cadence::Counted { rate: sane.unwrap_or(Rational { num: 25, den: 1 }) };

@@ -106,8 +106,7 @@ fn text_code(head: &[u8]) -> Option<Code> {
 }
 
 fn image_code(head: &[u8]) -> Option<Code> {
-    let magics: [&[u8]; 8] =
-        [b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"\0\0\0\x0cJXL "];
+    let magics: [&[u8]; 8] = [b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"\0\0\0\x0cJXL "];
     let brands: [&[u8]; 8] = [b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"jpeg"];
     let webp = head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP");
     let brand = head.get(4..8) == Some(b"ftyp") && head.get(8..12).is_some_and(|b| brands.contains(&b));

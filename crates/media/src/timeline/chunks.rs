@@ -41,6 +41,8 @@ pub struct Chunk {
     pub near_ticks: Option<i64>,
     /// Where the second attempt does.
     pub earlier_ticks: Option<i64>,
+    /// Reading begins anywhere, not on a keyframe: decoders complain until they meet one, long before the chunk.
+    pub loose_seek: bool,
 }
 
 impl Chunk {
@@ -90,6 +92,7 @@ pub(crate) fn chunks(facts: &Facts, video: &VideoFacts, marks: &[Mark], segments
             idr_ticks: idr_ticks(segments, inside),
             near_ticks,
             earlier_ticks,
+            loose_seek: !facts.demuxer.has_index() && near_ticks.is_some(),
         });
         (segment, mark) = (segment + run, mark + pictures);
     }
@@ -124,11 +127,7 @@ fn starts(facts: &Facts, video: &VideoFacts, start: i64) -> (Option<i64>, Option
     let near = if keys[at].clean && facts.demuxer.has_index() { at } else { at - 1 };
     let first = video.start_ticks().unwrap_or(0);
     let worth_it = |ticks: i64| Some(ticks).filter(|&ticks| ticks > first + TICKS_PER_SECOND / 2);
-    let near_ticks = if facts.demuxer.has_index() {
-        exact_seek(keys, near, video.time_base)
-    } else {
-        time(&keys[near]) - LOOSE_SEEK_TICKS
-    };
+    let near_ticks = if facts.demuxer.has_index() { exact_seek(keys, near, video.time_base) } else { time(&keys[near]) - LOOSE_SEEK_TICKS };
     let earlier = time(&keys[near.saturating_sub(2)]).min(near_ticks - EARLIER_TICKS);
     (worth_it(near_ticks), worth_it(earlier))
 }

@@ -7,12 +7,12 @@ use theatrum_media::command::{EncodeJob, Mode, StartLevel, encode_argv, still_ar
 use theatrum_media::plan::Plan;
 use theatrum_media::probe::Facts;
 
-fn words(text: &str) -> Vec<String> {
+pub fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// Times of all pictures of one plain run, in ticks from the plan's origin.
-fn reference(facts: &Facts, path: &Path) -> Vec<i64> {
+pub fn reference(facts: &Facts, path: &Path) -> Vec<i64> {
     let mut argv = words("-nostdin -v error -copyts -i");
     argv.push(path.to_str().unwrap().to_owned());
     argv.extend(words("-map 0:v:0 -fps_mode passthrough -enc_time_base -1 -f framecrc -"));
@@ -25,13 +25,14 @@ fn reference(facts: &Facts, path: &Path) -> Vec<i64> {
 }
 
 /// MD5 of each picture of each chunk after scaling to the smallest rendition: what the encoder is given.
-fn picture_hashes(plan: &Plan, path: &Path, level: StartLevel) -> Vec<String> {
+pub fn picture_hashes(plan: &Plan, path: &Path, level: StartLevel) -> Vec<String> {
     let video = plan.video.as_ref().unwrap();
     let mut hashes = Vec::new();
     for chunk in &video.chunks {
         let job = EncodeJob { plan, video, chunk, renditions: &video.renditions[..1], level, mode: Mode::Planned };
         let argv = encode_argv(&job, path.to_str().unwrap(), "http://127.0.0.1:1");
-        let mut argv: Vec<String> = argv.into_iter().take_while(|word| word != "-map").filter(|word| word != "-progress" && word != "pipe:1").collect();
+        let mut argv: Vec<String> =
+            argv.into_iter().take_while(|word| word != "-map").filter(|word| word != "-progress" && word != "pipe:1").collect();
         argv.extend(words(&format!("-map [{}] -fps_mode passthrough -enc_time_base 1:90000 -f framemd5 -", video.renditions[0].name)));
         let text = String::from_utf8(run("ffmpeg", &argv).0).unwrap();
         hashes.extend(text.lines().filter(|line| !line.starts_with('#')).map(|line| line.rsplit(',').next().unwrap().trim().to_owned()));
@@ -40,7 +41,7 @@ fn picture_hashes(plan: &Plan, path: &Path, level: StartLevel) -> Vec<String> {
 }
 
 /// ffmpeg decodes the rendition without a word; gives the number of pictures or frames.
-fn plays(init: &Init, segments: &[PackagedSegment]) -> usize {
+pub fn plays(init: &Init, segments: &[PackagedSegment]) -> usize {
     let file = std::env::temp_dir().join(format!("theatrum-{}-{:?}.mp4", std::process::id(), std::thread::current().id()));
     let bytes: Vec<u8> = init.bytes.iter().copied().chain(segments.iter().flat_map(|segment| segment.bytes.iter().copied())).collect();
     std::fs::write(&file, bytes).unwrap();

@@ -2,7 +2,10 @@
 //!
 //! `THEATRUM_SAMPLES` names the folder that holds `good/` and `bad/`; where it is absent the tests say what they leave out.
 
+#![allow(clippy::unwrap_used)]
+
 mod bad;
 mod good;
+mod made;
 mod run;
 mod sink;
