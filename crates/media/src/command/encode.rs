@@ -122,11 +122,12 @@ fn cut(job: &EncodeJob<'_>) -> (String, i64) {
     }
 }
 
-/// A constant rate, the last picture repeated to the end, of which pictures `from..end` of the grid are kept.
+/// A constant rate, the last picture repeated to the end, of which pictures `from..end` of the grid are kept. The first `fps` makes the rate
+/// known and lets a lone picture through, `tpad` repeats the last one for ever, the second `fps` repeats the first one back to the start.
 fn hold(rate: Rational, from: i64, end: i64) -> String {
     let start = ticks_to_decimal(rate.inverse().ticks(from));
-    let Rational { num, den } = rate;
-    format!("fps={num}/{den}:start_time={start}:round=near,tpad=stop_mode=clone:stop=-1,trim=start_pts={from}:end_pts={end}")
+    let fps = format!("fps={}/{}:round=near", rate.num, rate.den);
+    format!("{fps}:eof_action=pass,tpad=stop_mode=clone:stop=-1,{fps}:start_time={start},trim=start_pts={from}:end_pts={end}")
 }
 
 fn hold_rate(rate: Rational, cadence: Cadence) -> Rational {
