@@ -142,3 +142,18 @@ fn times_that_run_backwards_are_counted() {
     let plan = remade(&Source(path), |cadence| matches!(cadence, Cadence::Counted { .. }));
     assert_eq!(plan.video.unwrap().pictures, 400);
 }
+
+#[test]
+fn a_hole_in_the_middle_holds_the_last_picture() {
+    let source = moving("hole.mp4", "-c:v libx264 -preset veryfast -g 50");
+    let mut bytes = std::fs::read(&source.0).unwrap();
+    let length = bytes.len();
+    bytes[length * 35 / 100..length * 65 / 100].fill(0);
+    std::fs::write(&source.0, bytes).unwrap();
+    let facts = probe(&source.0).unwrap();
+    let plan = Plan::new(&facts, 1);
+    let made = encode(&plan, &source.0, &plan.video.as_ref().unwrap().renditions[..1]).remove(0);
+    assert_eq!(made.segments.len(), plan.segments.len());
+    assert!(made.retries > 0 && made.missing > 200, "{} missing", made.missing);
+    assert!(plays(&made.init, &made.segments) > 500);
+}

@@ -96,8 +96,11 @@ fn encode_chunk(plan: &Plan, chunk: &Chunk, path: &Path, renditions: &[Rendition
         let outcome = Outcome { pictures, first_ticks, level, mode };
         match chunk_verdict(chunk, &outcome, previous, &stderr) {
             Verdict::Accept { missing } => return (outputs, retries, missing),
-            Verdict::StartEarlier(next) => (level, previous) = (next, Some(outcome.got())),
-            Verdict::Hold(next) => (level, mode, previous) = (next, Mode::Hold, None),
+            Verdict::StartEarlier(next) => {
+                level = next;
+                previous = if mode == Mode::Planned { Some(outcome.got()) } else { previous };
+            }
+            Verdict::Hold(next) => (level, mode, previous) = (next, Mode::Hold, Some(outcome.got())),
             Verdict::Hopeless => panic!("nothing decodes: {stderr}"),
         }
         eprintln!("chunk {}: again at {level:?} {mode:?}: got {} of {}: {stderr:.300}", chunk.index, outcome.got(), chunk.pictures);
