@@ -37,11 +37,12 @@ class Router {
     document.addEventListener('click', (event) => this.#followLink(event));
   }
 
-  go(path: string, { replace = false } = {}): void {
+  /** `quiet`: part of the first load, so the focus stays where a load leaves it. */
+  go(path: string, { replace = false, quiet = false } = {}): void {
     if (replace) history.replaceState(null, '', path);
     else history.pushState(null, '', path);
     this.#read();
-    this.moves += 1;
+    if (!quiet) this.moves += 1;
     scrollTo(0, 0);
   }
 

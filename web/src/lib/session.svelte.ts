@@ -18,8 +18,8 @@ class SessionStore {
   async start(): Promise<void> {
     api.onUnauthorized(() => this.#lost());
     if (canRemember() && !recall(HINT)) {
-      this.known = true;
       this.#toSignIn();
+      this.known = true;
       return;
     }
     await this.load();
@@ -73,7 +73,7 @@ class SessionStore {
   #toSignIn(): void {
     if (router.route.name === 'signin') return;
     const here = location.pathname + location.search;
-    router.go(here === '/' ? '/signin' : `/signin?next=${encodeURIComponent(here)}`, { replace: true });
+    router.go(here === '/' ? '/signin' : `/signin?next=${encodeURIComponent(here)}`, { replace: true, quiet: !this.known });
   }
 }
 

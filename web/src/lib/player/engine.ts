@@ -59,6 +59,9 @@ class HlsEngine implements Engine {
       // Campus networks are fast: the first guess may be better than hls.js's 0.5 Mbit/s.
       abrEwmaDefaultEstimate: 3_000_000,
       backBufferLength: 90,
+      // Without advertisements to insert this controller only starts the video against the viewer's will.
+      interstitialsController: undefined,
+      enableInterstitialPlayback: false,
     });
     this.#hls.on(Events.MANIFEST_PARSED, (_event, data) => this.#offer(data.levels));
     this.#hls.on(Events.LEVEL_SWITCHED, (_event, data) => listener.level(this.#qualities.find((q) => q.index === data.level) ?? null));

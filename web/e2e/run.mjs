@@ -1,0 +1,27 @@
+// The browser test: a real Chromium does what people do with the page. Prints "N passed, N failed".
+//
+// THEATRUM_URL    where the server is            THEATRUM_TOKEN  an administrator's access token
+// THEATRUM_SAMPLE a video to upload              SCREENSHOTS     folder for the pictures
+// PATIENCE_MS     how long processing may take (default 180000)   CHROMIUM  its path (default /usr/bin/chromium)
+import { launch, part, tally } from './harness.mjs';
+import { signingIn } from './signin.mjs';
+import { uploading, uploadsSurvive } from './uploading.mjs';
+import { watching, sessionEnds } from './watching.mjs';
+import { byKeyboard } from './keyboard.mjs';
+
+const browser = await launch();
+try {
+  await part('signing in', () => signingIn(browser));
+  const found = {};
+  await part('uploading', async () => Object.assign(found, await uploading(browser)));
+  await part('uploads survive', () => uploadsSurvive(browser));
+  if (found.video) {
+    await part('watching', () => watching(browser, found.video));
+    await part('the session ends', () => sessionEnds(browser, found.video));
+    await part('by keyboard alone', () => byKeyboard(browser, found.video));
+  }
+} finally {
+  await browser.close();
+}
+console.log(`\n${tally.passed} passed, ${tally.failed} failed`);
+process.exit(tally.failed === 0 ? 0 : 1);

@@ -1,0 +1,51 @@
+// Tests of the player's tables: keys, speeds, and what is worth resuming.
+import { describe, expect, it } from 'vitest';
+import { commandFor, HELP } from '../src/lib/player/keys';
+import { worthResuming } from '../src/lib/player/position';
+import { nextSpeed } from '../src/lib/player/speeds';
+
+const press = (key: string, held = {}) => ({ key, ctrlKey: false, metaKey: false, altKey: false, ...held });
+
+describe('keys', () => {
+  it.each([
+    [' ', { do: 'toggle' }],
+    ['K', { do: 'toggle' }],
+    ['j', { do: 'seek', by: -10 }],
+    ['l', { do: 'seek', by: 10 }],
+    ['7', { do: 'jump', to: 0.7 }],
+    ['<', { do: 'speed', by: -1 }],
+    ['?', { do: 'help' }],
+    ['x', null],
+    ['Enter', null],
+  ])('%j', (key, command) => expect(commandFor(press(key))).toEqual(command));
+
+  it('leaves the browser its own', () => {
+    expect(commandFor(press('l', { ctrlKey: true }))).toBeNull();
+    expect(commandFor(press('f', { metaKey: true }))).toBeNull();
+  });
+
+  it('does everything the help promises', () => {
+    const named: Record<string, string> = { Space: ' ', '←': 'ArrowLeft', '→': 'ArrowRight', '↑': 'ArrowUp', '↓': 'ArrowDown' };
+    for (const key of HELP.flatMap(([keys]) => keys).filter((key) => key !== '–')) {
+      expect(commandFor(press(named[key] ?? key)), key).not.toBeNull();
+    }
+  });
+});
+
+describe('speeds', () => {
+  it('go up and down and stop at the ends', () => {
+    expect([nextSpeed(1, 1), nextSpeed(1, -1), nextSpeed(2, 1), nextSpeed(0.5, -1), nextSpeed(1.1, 1)]).toEqual([1.25, 0.75, 2, 0.5, 1.25]);
+  });
+});
+
+describe('worthResuming', () => {
+  it.each([
+    [2, 600, false],
+    [12, 30, true],
+    [28, 30, false],
+    [590, 600, false],
+    [3000, 3600, true],
+    [3575, 3600, false],
+    [10, Number.NaN, false],
+  ])('%s of %s: %s', (at, duration, worth) => expect(worthResuming(at, duration)).toBe(worth));
+});
