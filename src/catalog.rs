@@ -57,7 +57,14 @@ enum TxInner {
 impl Catalog {
     /// Opens the SQLite catalog at `path`, making it and its tables if absent. Write-ahead log, full synchronisation.
     pub async fn open_sqlite(path: &Path) -> Result<Self> {
-        Ok(Self { store: Store::Sqlite(sqlite::Store::open(path).await?) })
+        // Two that open a fresh catalog at once both switch it to the write-ahead log, and SQLite makes neither wait for that.
+        let mut repetitions = Repetitions::default();
+        loop {
+            match sqlite::Store::open(path).await {
+                Err(error) if repetitions.again(&error).await => {}
+                opened => return Ok(Self { store: Store::Sqlite(opened?) }),
+            }
+        }
     }
 
     /// Opens the PostgreSQL catalog at `url` (`postgres://…`), making its tables if absent.
@@ -235,4 +242,20 @@ macro_rules! transaction {
 #[macro_export]
 macro_rules! args {
     ($($arg:expr),* $(,)?) => { vec![$($crate::catalog::Value::from($arg)),*] };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_busy_catalog_is_asked_again_and_not_for_ever() {
+        let mut repetitions = Repetitions::default();
+        assert!(repetitions.again(&sql::busy("test")).await);
+        assert!(!repetitions.again(&Error::conflict("lost", "another was first")).await);
+        assert!(!repetitions.again(&Error::unavailable("no answer", "the commit may have happened")).await);
+        let long_ago = Instant::now().checked_sub(Repetitions::LONGEST).expect("the host runs for longer than that");
+        let mut repetitions = Repetitions { count: 3, begun: Some(long_ago) };
+        assert!(!repetitions.again(&sql::busy("test")).await);
+    }
 }

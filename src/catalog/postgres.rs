@@ -42,7 +42,11 @@ impl Store {
     }
 
     pub(super) async fn begin(&self) -> Result<Tx> {
-        self.pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await.map_err(failure)
+        // A task of its own, for sqlx 0.9 forgets a BEGIN whose caller is dropped before the answer: the pool would hand out the open
+        // transaction, and its old snapshot, to the next reader. The task ends in a transaction that is dropped, so rolled back.
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await }).await;
+        begun.map_err(|error| Error::unavailable("the server is shutting down", error))?.map_err(failure)
     }
 
     pub(super) async fn fetch_all(&self, sql: &'static str, args: Vec<Value>) -> Result<Vec<Row>> {

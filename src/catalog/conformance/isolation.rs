@@ -1,12 +1,14 @@
 //! Transactions: all or nothing, whatever ends them: an error, a panic, a future that is dropped.
 
-use super::{Db, at_once, is_missing, on_both_databases, upload_of};
+use super::{Db, Place, at_once, is_missing, on_both_databases, upload_of};
 use crate::catalog::Catalog;
 use crate::catalog::videos::Listing;
 use crate::domain::ids::VideoId;
 use crate::domain::{Error, ErrorKind, Result};
 use crate::{args, transaction};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 on_both_databases!(
     a_failed_body_leaves_nothing,
@@ -16,6 +18,7 @@ on_both_databases!(
     a_cancelled_task_leaves_no_transaction_behind,
     a_cancelled_begin_leaves_no_transaction_behind,
     contention_is_repeated_until_it_ends,
+    two_processes_share_one_database,
     a_defect_is_no_outage,
 );
 
@@ -93,19 +96,24 @@ async fn a_cancelled_task_leaves_no_transaction_behind(db: &Db) -> Result<()> {
     Ok(())
 }
 
-/// The moment of the BEGIN itself: a future dropped there must not hand an open transaction back to the pool.
+/// The moment of the BEGIN itself: a future dropped there must not hand an open transaction back to the pool, where it would block
+/// writers, or show its old snapshot to every later reader.
 async fn a_cancelled_begin_leaves_no_transaction_behind(db: &Db) -> Result<()> {
-    for polls in 1..12 {
-        for _ in 0..20 {
-            let mut begin = Box::pin(db.catalog.begin());
-            for _ in 0..polls {
-                if futures_util::poll!(&mut begin).is_ready() {
-                    break;
-                }
-                tokio::task::yield_now().await;
-            }
+    let (video, elsewhere) = (db.video_of("ada").await?, db.place.open().await?);
+    for percent in 0..600_i64 {
+        let limit = Duration::from_micros(percent.unsigned_abs());
+        let (mut begin, begun) = (Box::pin(db.catalog.begin()), Instant::now());
+        // Timers are too coarse to hit that moment.
+        while begun.elapsed() < limit && futures_util::poll!(&mut begin).is_pending() {
+            tokio::task::yield_now().await;
         }
+        drop(begin);
+        db.catalog.video(&video).await?;
+        let sql = "UPDATE videos SET percent = $2 WHERE id = $1";
+        transaction!(elsewhere, |tx| tx.execute(sql, args![&video, percent]).await)?;
+        assert_eq!(db.catalog.video(&video).await?.percent, percent);
     }
+    elsewhere.close().await;
     assert_usable(db).await
 }
 
@@ -133,11 +141,12 @@ async fn assert_usable(db: &Db) -> Result<()> {
 /// Read, think, write: the worst transaction there is. Nobody's addition is lost, and every task comes to its end.
 async fn contention_is_repeated_until_it_ends(db: &Db) -> Result<()> {
     const TASKS: usize = 32;
-    let video = db.video_of("ada").await?;
+    let (video, runs) = (db.video_of("ada").await?, Arc::new(AtomicUsize::new(0)));
     let added = at_once(TASKS, |_| {
-        let (catalog, video) = (db.catalog.clone(), video.clone());
+        let (catalog, video, runs) = (db.catalog.clone(), video.clone(), runs.clone());
         async move {
             transaction!(catalog, |tx| {
+                runs.fetch_add(1, Ordering::Relaxed);
                 let row = tx.fetch_optional("SELECT percent FROM videos WHERE id = $1", args![&video]).await?;
                 let percent = row.map_or(Ok(0), |row| row.int("percent"))?;
                 tokio::task::yield_now().await;
@@ -148,6 +157,23 @@ async fn contention_is_repeated_until_it_ends(db: &Db) -> Result<()> {
     .await;
     added.into_iter().collect::<Result<Vec<_>>>()?;
     assert_eq!(db.catalog.video(&video).await?.percent, 32);
+    let repeated = runs.load(Ordering::Relaxed) - TASKS;
+    match db.place {
+        Place::Sqlite(_) => assert_eq!(repeated, 0, "one writer never meets another"),
+        Place::Postgres(_) => assert!(repeated > 0, "{TASKS} transactions met, and none was repeated"),
+    }
+    Ok(())
+}
+
+/// As `theatrum jobs` beside a server on SQLite, or many servers on PostgreSQL: nobody is told that the catalog is busy.
+async fn two_processes_share_one_database(db: &Db) -> Result<()> {
+    let elsewhere = db.place.open().await?;
+    let added = at_once(32, |number| add_video(if number % 2 == 0 { db.catalog.clone() } else { elsewhere.clone() })).await;
+    let added = added.into_iter().collect::<Result<Vec<_>>>()?;
+    for catalog in [&db.catalog, &elsewhere] {
+        assert_eq!(catalog.videos(&ALL).await?.len(), added.len());
+    }
+    elsewhere.close().await;
     Ok(())
 }
 

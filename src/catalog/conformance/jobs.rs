@@ -168,6 +168,7 @@ async fn cancelling_fences_off_what_runs(db: &Db) -> Result<()> {
     for id in [&running, &queued] {
         assert_eq!(state_of(db, id).await?, State::Cancelled);
     }
+    assert_eq!(db.catalog.job(&running).await?.epoch, lease.epoch + 1);
     assert!(is_conflict(&transaction!(db.catalog, |tx| tx.settle(&lease).await)));
     let now = transaction!(db.catalog, |tx| tx.now().await)?;
     assert!(db.catalog.has_live_leases(&video, now).await?, "the worker may still be writing");

@@ -16,13 +16,13 @@ async fn opening_again_changes_nothing(db: &Db) -> Result<()> {
 }
 
 async fn opening_at_once_makes_one_catalog(db: &Db) -> Result<()> {
-    for _ in 0..4 {
+    for _ in 0..8 {
         let untouched = match db.place {
             Place::Sqlite(_) => Place::Sqlite(tempfile::tempdir().expect("a temporary folder")),
             Place::Postgres(_) => Place::Postgres(postgres_server::fresh_database().await),
         };
         let place = Arc::new(untouched);
-        let opened = at_once(4, |_| {
+        let opened = at_once(8, |_| {
             let place = place.clone();
             async move { place.open().await }
         })
