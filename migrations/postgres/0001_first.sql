@@ -19,8 +19,7 @@ CREATE TABLE videos (
     refusal_message TEXT,
     purge_at BIGINT
 );
-CREATE INDEX videos_newest ON videos (created_at, id);
-CREATE INDEX videos_owner ON videos (owner, created_at);
+CREATE INDEX videos_owner ON videos (owner, id);
 CREATE INDEX videos_purge ON videos (purge_at) WHERE purge_at IS NOT NULL;
 
 CREATE TABLE root_keys (

@@ -231,6 +231,11 @@ impl Tx {
         }
     }
 
+    /// Takes a rendition out of a version that is not published: it could not be made.
+    pub async fn drop_rendition(&mut self, version: &VersionId, rendition: &RenditionName) -> Result<()> {
+        self.execute("DELETE FROM renditions WHERE version_id = $1 AND name = $2", args![version, rendition.as_str()]).await.map(drop)
+    }
+
     /// Counts one job of the version as settled, with the pictures it brought; gives how many remain (invariant 3: asked, never counted).
     pub async fn count_down(&mut self, version: &VersionId, pictures_decoded: u64) -> Result<u64> {
         let sql =

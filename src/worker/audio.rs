@@ -5,6 +5,7 @@ use super::door::{BASE_URL, Output, SOURCE_URL};
 use super::ffmpeg::{Finished, Limits, Program, Run, follow};
 use super::segments::{Writer, Written, adopt, init_sha256};
 use super::source::{self, Material};
+use crate::domain::ids::VersionId;
 use crate::domain::video::RenditionName;
 use crate::domain::{Error, Result};
 use crate::failpoint;
@@ -36,27 +37,36 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     let material = source::material(attempt.state, version).await?;
     let audio = material.plan.audio.ok_or_else(|| Error::internal("an audio job's plan has no sound", version.to_string()))?;
     let (finished, made) = encode(attempt, &material, &audio).await?;
-    let made = accept(&material, finished, made)?;
-    let rendition = RenditionName::audio();
-    let writer = Writer { attempt, version, rendition: rendition.clone(), root: &material.root };
-    let digest = init_sha256(&made.init);
-    let segments = writer.segments(made.segments, &digest).await?;
-    let init = Some(writer.init(made.init).await?);
-    let written = [Written { rendition, init, segments }];
+    let written = match accept(&material, finished, made)? {
+        Some(made) => vec![write(attempt, version, &material, made).await?],
+        None => Vec::new(),
+    };
     failpoint::hit("audio-settle");
     transaction!(attempt.state.catalog, |tx| {
         tx.settle(&attempt.lease).await?;
+        if written.is_empty() {
+            tx.drop_rendition(version, &RenditionName::audio()).await?;
+        }
         adopt(&mut tx, version, &written).await?;
         count_down(&mut tx, &attempt.job, version, 0).await
     })?;
     Ok(())
 }
 
-fn accept(material: &Material, finished: Finished, made: Result<Made, CmafError>) -> Result<Made, Failed> {
+async fn write(attempt: &Attempt<'_>, version: &VersionId, material: &Material, made: Made) -> Result<Written> {
+    let rendition = RenditionName::audio();
+    let writer = Writer { attempt, version, rendition: rendition.clone(), root: &material.root };
+    let digest = init_sha256(&made.init);
+    let segments = writer.segments(made.segments, &digest).await?;
+    Ok(Written { rendition, init: Some(writer.init(made.init).await?), segments })
+}
+
+/// The sound, or `None` where none of it decodes beside a picture: the video is published without (invariant 5).
+fn accept(material: &Material, finished: Finished, made: Result<Made, CmafError>) -> Result<Option<Made>, Failed> {
     match made {
-        Ok(made) if finished.limit.is_none() => Ok(made),
-        // Sound alone that does not decode is no recording; beside a picture it is worth another try, for it was there a moment ago.
-        Err(CmafError::Empty) if material.plan.video.is_none() && finished.limit.is_none() => Err(Refusal::from(Code::Undecodable).into()),
+        Ok(made) if finished.limit.is_none() => Ok(Some(made)),
+        Err(CmafError::Empty) if finished.limit.is_none() && material.plan.video.is_some() => Ok(None),
+        Err(CmafError::Empty) if finished.limit.is_none() => Err(Refusal::from(Code::Undecodable).into()),
         made => {
             let cause = made.err().unwrap_or(CmafError::Empty);
             let error = Error::internal(format!("ffmpeg did not encode the sound ({})", finished.exit), cause);

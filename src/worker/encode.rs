@@ -89,6 +89,10 @@ fn outcome(finished: &Finished, renditions: &[Result<Made, CmafError>], job: &En
     if finished.limit.is_some() {
         return Err(trouble(&CmafError::Empty, finished));
     }
+    let counts = renditions.iter().flatten().map(|made| &made.pictures);
+    if counts.clone().zip(counts.skip(1)).any(|(one, other)| one != other) {
+        return Err(trouble(&CmafError::Malformed("renditions of one decode differ in their pictures"), finished));
+    }
     let (pictures, first_ticks) = match renditions.first() {
         Some(Ok(made)) => (made.pictures.clone(), made.first_ticks),
         // Nothing decoded at all: ffmpeg then writes no stream.

@@ -119,7 +119,8 @@ impl Made {
                 renditions.push(self.whole(RenditionName::parse(&rung.name)?, Some((rung.width, rung.height, video.rate)))?);
             }
         }
-        if self.plan.audio.is_some() {
+        // Planned sound that could not be decoded has left no rendition.
+        if self.inits.contains_key(&RenditionName::audio()) {
             renditions.push(self.whole(RenditionName::audio(), None)?);
         }
         Ok(renditions)
