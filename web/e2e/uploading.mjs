@@ -33,6 +33,22 @@ async function notePercents(page, selector) {
 
 const rises = (list) => list.every((value, at) => at === 0 || value >= list[at - 1]);
 
+/** Opens the watch page while the video is being made; the function returned checks that it then starts by itself. */
+async function openEarly({ context }, video) {
+  const early = await context.newPage();
+  await early.goto(`${settings.url}/watch/${video}`);
+  await early.locator('[data-waiting]').or(early.locator('[data-player]')).first().waitFor();
+  const waited = await early.locator('[data-waiting]').isVisible();
+  if (waited) await gallery(early, 'watch-processing');
+  return async () => {
+    if (waited) {
+      await early.locator('video').waitFor();
+      check('the watch page turns into the player when the video is ready', true);
+    } else console.log('     (ready before the watch page was open)');
+    await early.close();
+  };
+}
+
 /** Uploads the sample; returns its video id once the card says ready. */
 export async function uploading(browser) {
   const watched = await watchedPage(browser);
@@ -61,7 +77,9 @@ export async function uploading(browser) {
   await card(page, video).waitFor();
   const processing = await notePercents(page, `[data-video="${video}"]`);
   await gallery(page, 'library-processing');
+  const opened = await openEarly(watched, video);
   await page.locator(`[data-video="${video}"][data-state="ready"]`).waitFor({ timeout: settings.patienceMs });
+  await opened();
   const live = await processing();
   check('processing is shown live, up to ready', live.length >= 2 && rises(live), live.join(' '));
   await page.locator(`[data-video="${video}"] img`).evaluate((img) => img.decode());
