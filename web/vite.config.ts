@@ -9,6 +9,7 @@ export default defineConfig({
   build: {
     target: ['chrome111', 'firefox115', 'safari16.4'],
     assetsInlineLimit: 0,
+    license: { fileName: 'assets/licenses.md' },
     modulePreload: { polyfill: false },
     // hls.js is one module of 600 kB; it is loaded only by the watch page.
     chunkSizeWarningLimit: 700,

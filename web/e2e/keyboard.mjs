@@ -70,6 +70,7 @@ export async function byKeyboard(browser, video) {
   await page.waitForURL(/\/watch\//);
   await whenState(page, 'playing', 'paused');
   if (!(await media(page)).paused) await page.keyboard.press('k');
+  await whenState(page, 'paused');
   checkReached('watch', await tabThrough(page), [/^Play$/, /Position/, /^Sound$/, /Volume/, /^Speed/, /^Quality/, /Keyboard shortcuts/, /Full screen/, /^Delete$/]);
   await menuByKeyboard(page);
   watched.checkClean('by keyboard');

@@ -35,6 +35,8 @@ export function createEngine(video: HTMLVideoElement, url: string, startAt: numb
   return { choose: () => {}, destroy: () => {} };
 }
 
+/** About two segments. */
+const SWITCH_AT_ONCE_S = 15;
 const RETRY_FIRST_MS = 1_000;
 const RETRY_LONGEST_MS = 15_000;
 const MAX_MEDIA_RECOVERIES = 3;
@@ -72,8 +74,10 @@ class HlsEngine implements Engine {
   }
 
   choose(index: number): void {
-    // While it stands still the new picture should show at once; while it plays, from the next segment, without a gap.
-    if (this.video.paused) this.#hls.currentLevel = index;
+    // Standing still, the new picture should show at once; near the end no segment follows that could bring it. Otherwise
+    // it comes with the next segment, without a gap.
+    const secondsLeft = this.video.duration - this.video.currentTime;
+    if (this.video.paused || secondsLeft < SWITCH_AT_ONCE_S) this.#hls.currentLevel = index;
     else this.#hls.nextLevel = index;
   }
 

@@ -34,6 +34,8 @@ export class Player {
   error = $state<string | null>(null);
   /** Where this visit began, when it was taken up again. */
   resumedAt = $state<number | null>(null);
+  /** It has played in this visit. */
+  started = $state(false);
   helpOpen = $state(false);
   /** The last thing a key did, for the eye and the screen reader. */
   feedback = $state<{ text: string; count: number }>({ text: '', count: 0 });
@@ -155,7 +157,7 @@ export class Player {
         this.toggleMuted();
         return this.#say(this.#element?.muted ? 'Sound off' : 'Sound on');
       case 'speed':
-        this.setSpeed(nextSpeed(this.speed, command.by));
+        this.setSpeed(nextSpeed(this.#element?.playbackRate ?? 1, command.by));
         return this.#say(`Speed ${this.#element?.playbackRate}×`);
       case 'fullscreen':
         return void this.toggleFullscreen();
@@ -260,6 +262,7 @@ export class Player {
     const settle = ['play', 'pause', 'playing', 'waiting', 'ended', 'seeked', 'canplay', 'loadeddata', 'stalled', 'emptied'];
     on(settle, element, () => this.#settle(element));
     on(['timeupdate', 'progress', 'seeking', 'seeked'], element, () => this.#tick(element));
+    on(['playing'], element, () => (this.started = true));
     on(['durationchange'], element, () => this.#onDuration(element));
     on(['volumechange'], element, () => this.#onSound(element));
     on(['ratechange'], element, () => (this.speed = element.playbackRate));

@@ -93,6 +93,8 @@ export class Upload {
 
   #note(bytes: number): void {
     this.sentBytes = bytes;
+    // Bytes flow: whatever was the matter is over.
+    this.message = null;
     this.#meter.note(performance.now(), bytes);
     this.rate = this.#meter.bytesPerSecond();
     this.secondsLeft = this.#meter.secondsLeft(this.file.size);
