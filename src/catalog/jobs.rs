@@ -110,13 +110,6 @@ impl Tx {
         Ok(self.execute(sql, args![&lease.job, lease.epoch, now + lease_ms, progress_percent.clamp(0, 99)]).await? == 1)
     }
 
-    /// Raises the epoch of a lease that is held, so that blobs written so far are nobody's.
-    pub async fn renew_epoch(&mut self, lease: &Lease) -> Result<Lease> {
-        let sql = "UPDATE jobs SET epoch = epoch + 1 WHERE id = $1 AND epoch = $2 AND state = 'running' RETURNING epoch";
-        let row = self.fetch_optional(sql, args![&lease.job, lease.epoch]).await?.ok_or_else(|| lease.stale())?;
-        Ok(Lease { job: lease.job.clone(), epoch: row.int("epoch")? })
-    }
-
     /// Ends a leased job as done; a stale epoch is `Conflict` and changes nothing (invariant 2).
     pub async fn settle(&mut self, lease: &Lease) -> Result<()> {
         let now = self.now().await?;

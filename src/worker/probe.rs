@@ -32,6 +32,7 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     attempt.state.doorbell.video_changed(&attempt.job.video);
     let payload: ProbePayload =
         serde_json::from_str(&attempt.job.payload).map_err(|error| Error::internal("a probe's payload cannot be read", error))?;
+    source::sweep(attempt.state, &payload.source).await?;
     let (source, _) = source::open(attempt.state, &payload.source).await?;
     let facts = examine(attempt, &source).await?;
     let plan = Plan::new(&facts, attempt.state.limits.slots);

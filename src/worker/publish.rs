@@ -1,7 +1,7 @@
 //! Publishing: playlists from the rows, then one compare-and-set that makes the video ready.
 
 use super::attempt::{Attempt, Failed};
-use crate::blobs::Key;
+use crate::blobs::{Key, Prefix};
 use crate::catalog::versions::{Init, Segment, Version};
 use crate::domain::event::Kind as EventKind;
 use crate::domain::ids::{VersionId, VideoId};
@@ -11,6 +11,7 @@ use crate::domain::{Error, Result};
 use crate::failpoint;
 use crate::transaction;
 use bytes::Bytes;
+use futures_util::StreamExt;
 use std::collections::HashMap;
 use theatrum_media::crypt::KEY_PERIOD;
 use theatrum_media::plan::Plan;
@@ -39,7 +40,21 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     failpoint::hit("publish");
     announce(attempt, &version).await?;
     failpoint::hit("published");
+    sweep(attempt, id, &made).await;
     Ok(())
+}
+
+/// Deletes what attempts that were fenced off left beside the version's own blobs: nobody points at it, and every job has settled.
+async fn sweep(attempt: &Attempt<'_>, version: &VersionId, made: &Made) {
+    let blobs = &attempt.state.blobs;
+    let mut present = blobs.list_prefix(&Prefix::Version(attempt.job.video.clone(), version.clone()));
+    while let Some(Ok((key, _))) = present.next().await {
+        if made.is_orphan(&key)
+            && let Err(error) = blobs.delete(&key).await
+        {
+            tracing::warn!(cause = %error.chain(), "could not delete an orphan");
+        }
+    }
 }
 
 /// The one transaction that makes the video ready, with its events and its audit entry (invariant 3).
@@ -94,6 +109,18 @@ struct Whole<'a> {
 }
 
 impl Made {
+    /// Whether a blob of the version is one that no row adopted.
+    fn is_orphan(&self, key: &Key) -> bool {
+        match key {
+            Key::Init { rendition, epoch, .. } => self.inits.get(rendition).is_none_or(|init| init.epoch.cast_unsigned() != *epoch),
+            Key::Segment { rendition, index, epoch, .. } => {
+                let adopted = self.segments.get(rendition).and_then(|segments| segments.get(*index as usize));
+                adopted.is_none_or(|segment| segment.epoch.cast_unsigned() != *epoch)
+            }
+            _ => false,
+        }
+    }
+
     /// Every playlist of the version, the master last.
     fn playlists(&self, video: &VideoId, version: &VersionId) -> Result<Vec<(Key, String)>> {
         let unwritable = |error: PlaylistError| Error::internal("a playlist cannot be written", error);

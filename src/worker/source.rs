@@ -2,7 +2,7 @@
 
 use super::State;
 use super::door::Source;
-use crate::blobs::{self, Key};
+use crate::blobs::{self, Key, Prefix};
 use crate::catalog::versions::Version;
 use crate::domain::ids::{SourceId, VersionId};
 use crate::domain::{Error, Result};
@@ -10,6 +10,7 @@ use crate::keys::RootKey;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use theatrum_media::plan::Plan;
@@ -22,6 +23,20 @@ impl Source for blobs::Source {
     fn read(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
         self.read(range)
     }
+}
+
+/// Deletes parts that a crash left between their write and their row: nobody points at them. The upload has ended, so none can arrive.
+pub(super) async fn sweep(state: &State, id: &SourceId) -> Result<()> {
+    let source = state.catalog.source(id).await?;
+    let parts = state.catalog.upload_parts(&source.upload).await?;
+    let adopted: HashSet<String> = parts.into_iter().filter_map(|part| part.blob).collect();
+    let mut present = state.blobs.list_prefix(&Prefix::Upload(source.video, source.upload));
+    while let Some((key, _)) = present.try_next().await? {
+        if !adopted.contains(&key.path()) {
+            state.blobs.delete(&key).await?;
+        }
+    }
+    Ok(())
 }
 
 /// What every job of a version works with.

@@ -1,5 +1,6 @@
 // Tests of the player's tables: keys, speeds, and what is worth resuming.
 import { describe, expect, it } from 'vitest';
+import { underOwnName } from '../src/lib/player/address';
 import { commandFor, HELP } from '../src/lib/player/keys';
 import { worthResuming } from '../src/lib/player/position';
 import { nextSpeed } from '../src/lib/player/speeds';
@@ -48,4 +49,13 @@ describe('worthResuming', () => {
     [3575, 3600, false],
     [10, Number.NaN, false],
   ])('%s of %s: %s', (at, duration, worth) => expect(worthResuming(at, duration)).toBe(worth));
+});
+
+describe('underOwnName', () => {
+  const page = { origin: 'http://localhost:8080', hostname: 'localhost', port: '8080' };
+  it.each([
+    ['http://127.0.0.1:8080/t/x/master.m3u8', 'http://localhost:8080/t/x/master.m3u8'],
+    ['http://127.0.0.1:9090/t/x/master.m3u8', 'http://127.0.0.1:9090/t/x/master.m3u8'],
+    ['https://video.example.org/t/x/master.m3u8', 'https://video.example.org/t/x/master.m3u8'],
+  ])('%s', (url, given) => expect(underOwnName(url, page)).toBe(given));
 });

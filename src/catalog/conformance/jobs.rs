@@ -21,7 +21,6 @@ on_both_databases!(
     cancelling_fences_off_what_runs,
     a_former_life_is_forgotten,
     a_stale_epoch_changes_nothing,
-    a_renewed_epoch_supersedes_the_first,
     jobs_are_listed_by_state_video_and_owner,
 );
 
@@ -201,7 +200,6 @@ async fn a_stale_epoch_changes_nothing(db: &Db) -> Result<()> {
         assert!(is_conflict(&transaction!(db.catalog, |tx| tx.retry(&stale, &broken(), 0).await)));
         assert!(is_conflict(&transaction!(db.catalog, |tx| tx.bury(&stale, &broken()).await)));
         assert!(is_conflict(&transaction!(db.catalog, |tx| tx.hand_back(&stale).await)));
-        assert!(is_conflict(&transaction!(db.catalog, |tx| tx.renew_epoch(&stale).await)));
         assert!(!transaction!(db.catalog, |tx| tx.heartbeat(&stale, 1, 77).await)?);
         assert_eq!(format!("{:?}", db.catalog.job(&id).await?), before);
     }
@@ -211,14 +209,6 @@ async fn a_stale_epoch_changes_nothing(db: &Db) -> Result<()> {
     assert!(is_conflict(&transaction!(db.catalog, |tx| tx.hand_back(&lease).await)));
     assert_eq!(state_of(db, &id).await?, State::Done);
     Ok(())
-}
-
-async fn a_renewed_epoch_supersedes_the_first(db: &Db) -> Result<()> {
-    let (_, first) = db.leased_job().await?;
-    let second = transaction!(db.catalog, |tx| tx.renew_epoch(&first).await)?;
-    assert_eq!((second.job.clone(), second.epoch), (first.job.clone(), first.epoch + 1));
-    assert!(is_conflict(&transaction!(db.catalog, |tx| tx.settle(&first).await)));
-    transaction!(db.catalog, |tx| tx.settle(&second).await)
 }
 
 async fn jobs_are_listed_by_state_video_and_owner(db: &Db) -> Result<()> {

@@ -1,6 +1,7 @@
 // The state of the watch page's player, and everything one can do to it. Components only show this and call it.
 import * as api from '../api';
 import { keep, recall } from '../memory';
+import { underOwnName } from './address';
 import { createEngine, type Engine, type Quality } from './engine';
 import type { Command } from './keys';
 import { savedPosition, savePosition, worthResuming } from './position';
@@ -174,7 +175,7 @@ export class Player {
       const { playback_url } = await api.playback(this.video);
       if (this.#closed || !this.#element) return;
       this.#engine?.destroy();
-      this.#engine = createEngine(this.#element, playback_url, startAt, {
+      this.#engine = createEngine(this.#element, underOwnName(playback_url, location), startAt, {
         qualities: (list) => this.#offer(list),
         level: (quality) => (this.level = quality),
         expired: () => void this.#renew(),
