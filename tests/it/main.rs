@@ -1,6 +1,9 @@
 //! Tests of whole rooms and of the whole house, with real ffmpeg, databases and listeners.
 
+mod crash;
 mod edge;
 mod house;
+mod postgres;
 mod sandbox;
 mod support;
+mod uploads;
