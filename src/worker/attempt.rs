@@ -1,5 +1,6 @@
 //! One attempt at a job: its lease, its heartbeat, its end.
 
+use super::ffmpeg::Finished;
 use super::{State, audio, encode, probe, publish, stills};
 use crate::audit::Entry;
 use crate::catalog::jobs::{Failure, Lease};
@@ -27,6 +28,14 @@ pub(super) enum Failed {
         /// The end of ffmpeg's standard error.
         stderr_tail: Option<String>,
     },
+}
+
+impl Failed {
+    /// A run that says nothing of its source, because the host failed it.
+    pub fn by_host(finished: &Finished) -> Self {
+        let error = Error::unavailable(format!("ffmpeg could not run here ({})", finished.exit), "the host failed it");
+        Self::Trouble { error, stderr_tail: Some(finished.stderr_tail.clone()) }
+    }
 }
 
 impl From<Error> for Failed {

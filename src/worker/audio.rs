@@ -53,6 +53,9 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
 }
 
 fn accept(material: &Material, finished: Finished, made: Result<Made, CmafError>) -> Result<Made, Failed> {
+    if finished.host_failed || finished.lacked_memory() {
+        return Err(Failed::by_host(&finished));
+    }
     match made {
         Ok(made) if finished.limit.is_none() => Ok(made),
         // Sound alone that does not decode is no recording; beside a picture it is worth another try, for it was there a moment ago.
