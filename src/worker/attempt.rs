@@ -184,9 +184,9 @@ impl Attempt<'_> {
         transaction!(self.state.catalog, |tx| {
             tx.bury(&self.lease, failure).await?;
             tx.append_event(EventKind::JobDead, &self.job.video, &payload).await?;
-            match (&self.job.version, self.job.kind) {
+            match &self.job.version {
                 // A video without a poster is a video: degrade before failing (invariant 5).
-                (Some(version), Kind::Stills) => segments_left(&mut tx, &self.job, version).await,
+                Some(version) if self.job.kind.is_optional() => segments_left(&mut tx, &self.job, version).await,
                 _ => tx.set_failed(&self.job.video, true).await,
             }
         })
