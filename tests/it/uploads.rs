@@ -23,7 +23,8 @@ struct Upload<'a> {
 
 impl<'a> Upload<'a> {
     async fn begin(client: &'a Client) -> Self {
-        let bytes: Vec<u8> = (0..2 * PART_BYTES + 1).map(|_| rand::random()).collect();
+        let mut bytes = vec![0; 2 * PART_BYTES + 1];
+        aws_lc_rs::rand::fill(&mut bytes).expect("randomness");
         let begun = client.post("/v1/uploads", &json!({"filename": "noise.bin", "size_bytes": bytes.len()})).await;
         assert_eq!((&begun["parts"], &begun["part_size_bytes"]), (&json!(3), &json!(PART_BYTES)));
         let path = format!("/v1/uploads/{}", begun["upload"].as_str().expect("an id"));
