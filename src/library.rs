@@ -16,7 +16,7 @@ use crate::domain::{Error, Result};
 use crate::doorbell::Doorbell;
 use crate::keys::Keys;
 use crate::links::playback::Signer;
-use crate::policy::{Action, Actor, decide};
+use crate::policy::{Action, Actor, Decision, decide};
 use crate::transaction;
 use bytes::Bytes;
 pub use playback::{Playback, Viewer};
@@ -58,7 +58,7 @@ pub struct Caller {
 
 impl Caller {
     /// An entry for the audit log, to be completed by its use case.
-    pub fn entry(&self, action: &str, decision: crate::policy::Decision) -> Entry {
+    pub fn entry(&self, action: &str, decision: Decision) -> Entry {
         Entry {
             actor: self.actor.subject.clone(),
             role: self.actor.role.to_string(),
@@ -76,10 +76,17 @@ impl Library {
     /// A video that the actor may see. One that they may not see is `NotFound`, as if it were not there.
     pub async fn see(&self, actor: &Actor, id: &VideoId) -> Result<Video> {
         let video = self.catalog.video(id).await?;
-        match decide(actor, Action::See(&video)).permit() {
-            Ok(()) => Ok(video),
-            Err(_) => Err(Error::not_found(format!("there is no video {id}"))),
+        visible(actor, &video)?;
+        Ok(video)
+    }
+
+    /// Lets an allowed action pass; a denied one is in the audit log before the caller hears of it (invariant 8).
+    async fn permit(&self, caller: &Caller, action: &str, video: &Video, decision: Decision) -> Result<()> {
+        if decision.permit().is_err() {
+            self.audit.append(&Entry { video: Some(video.id.to_string()), ..caller.entry(action, decision) }).await?;
+            visible(&caller.actor, video)?;
         }
+        decision.permit()
     }
 
     /// A video's renditions; none before it is planned.
@@ -112,13 +119,10 @@ impl Library {
 
     /// Deletes a video: its key and jobs in one transaction, its blobs soon after (invariant 6).
     pub async fn delete(&self, caller: &Caller, id: &VideoId) -> Result<()> {
-        let video = self.see(&caller.actor, id).await?;
+        let video = self.catalog.video(id).await?;
         let decision = decide(&caller.actor, Action::Delete(&video));
+        self.permit(caller, "delete", &video, decision).await?;
         let entry = Entry { video: Some(id.to_string()), ..caller.entry("delete", decision) };
-        if decision.permit().is_err() {
-            self.audit.append(&entry).await?;
-            return decision.permit();
-        }
         transaction!(self.catalog, |tx| {
             tx.delete_video(id).await?;
             tx.shred_root_key(id).await?;
@@ -161,6 +165,9 @@ impl Library {
         let entry = Entry { video: Some(job.video.to_string()), object: Some(id.to_string()), ..caller.entry("redrive", decision) };
         transaction!(self.catalog, |tx| {
             tx.redrive(id).await?;
+            if let (Some(version), true) = (&job.version, job.kind.is_optional()) {
+                tx.count_up(version).await?;
+            }
             tx.set_failed(&job.video, false).await?;
             tx.append_audit(&entry).await
         })?;
@@ -168,4 +175,9 @@ impl Library {
         self.doorbell.video_changed(&job.video);
         Ok(())
     }
+}
+
+/// `NotFound`, as if it were not there, when the actor may not see the video.
+fn visible(actor: &Actor, video: &Video) -> Result<()> {
+    decide(actor, Action::See(video)).permit().map_err(|_| Error::not_found(format!("there is no video {}", video.id)))
 }

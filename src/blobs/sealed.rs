@@ -5,6 +5,7 @@ use super::key::Key;
 use super::staged::Staged;
 use super::{Blobs, Digests, Hasher, PIECE_BYTES, beyond_the_end, blocking, failed};
 use crate::domain::{Error, ErrorKind, Result};
+use crate::failpoint;
 use crate::keys::RootKey;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream};
@@ -75,7 +76,8 @@ impl Blobs {
         }
         let (staged, digests) = writer.write(pieces).await?.finish().await?;
         accept.whole(&digests)?;
-        // A crash here leaves an unfinished file that the next start sweeps: the place for the failpoint `part-write`.
+        // A crash here leaves an unfinished file that the next start sweeps.
+        failpoint::hit("part-write");
         blocking(move || staged.publish()).await.map_err(cannot_write)?;
         Ok(digests)
     }

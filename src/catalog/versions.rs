@@ -244,6 +244,11 @@ impl Tx {
         row.ok_or_else(|| Error::not_found(format!("there is no version {version}")))?.count("remaining")
     }
 
+    /// Takes one count back: a job that had counted as settled runs again, and counts down once more when it ends.
+    pub async fn count_up(&mut self, version: &VersionId) -> Result<()> {
+        self.execute("UPDATE versions SET remaining = remaining + 1 WHERE id = $1", args![version]).await.map(drop)
+    }
+
     /// Publishes a version: the one compare-and-set that makes its video ready. `false` when it was published before (invariant 3).
     pub async fn publish_version(&mut self, version: &VersionId, video: &VideoId, truncated: bool) -> Result<bool> {
         let now = self.now().await?;

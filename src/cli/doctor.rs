@@ -80,7 +80,7 @@ pub(super) async fn run(flag: Option<PathBuf>, args: DoctorArgs) -> Result<Exit,
     let data = environment.data_folder(flag.clone())?;
     let connection = Connection::resolve(flag, &environment);
     let mut checks = media::examine().await;
-    checks.push(sandbox::sandbox_level());
+    checks.push(sandbox::examine().await);
     checks.extend(folder::examine(&data));
     checks.extend(network::examine(&data, [args.listen, args.s3_listen]).await);
     checks.push(clock::examine_year());

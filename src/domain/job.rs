@@ -53,6 +53,14 @@ words! {
     }
 }
 
+impl Kind {
+    /// Whether a video is published without what this job makes (invariant 5: degrade before failing). Such a job counts as settled
+    /// when it dies.
+    pub fn is_optional(self) -> bool {
+        self == Self::Stills
+    }
+}
+
 words! {
     /// Where a job stands.
     State {

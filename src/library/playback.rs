@@ -43,12 +43,9 @@ pub struct Viewer<'a> {
 impl Library {
     /// Decides whether the caller may watch, writes that down, and opens a session (invariant 8: the entry is durable first).
     pub async fn watch(&self, caller: &Caller, id: &VideoId) -> Result<Playback> {
-        let video = self.see(&caller.actor, id).await?;
+        let video = self.catalog.video(id).await?;
         let decision = decide(&caller.actor, Action::Watch(&video));
-        if let Err(error) = decision.permit() {
-            self.audit.append(&Entry { video: Some(id.to_string()), ..caller.entry("playback", decision) }).await?;
-            return Err(error);
-        }
+        self.permit(caller, "playback", &video, decision).await?;
         let version = playable_version(&video)?;
         let grant = Grant { session: SessionId::new(), video: id.clone(), version: version.clone() };
         let signed = self.signer.sign(&grant, self.lifetime(&video), now_ms())?;
@@ -80,7 +77,9 @@ impl Library {
         let outcome = self.decide_key(viewer.pass).await;
         let (subject, role, decision) = match &outcome {
             Ok((session, decision)) => (session.subject.clone(), session.role.clone(), *decision),
-            Err(error) if error.kind() == ErrorKind::NotFound => ("unknown".to_owned(), "none".to_owned(), Decision::Deny("gone")),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                ("unknown".to_owned(), "none".to_owned(), Decision::Deny("session-unknown"))
+            }
             Err(_) => return outcome.and(Err(Error::unavailable("the key cannot be released now", "no decision"))),
         };
         let entry = Entry {
@@ -110,7 +109,10 @@ impl Library {
 
     async fn decide_key(&self, pass: &Pass) -> Result<(Session, Decision)> {
         let session = self.catalog.playback_session(&pass.session).await?;
-        let video = self.catalog.video(&pass.video).await?;
+        let video = match self.catalog.video(&pass.video).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok((session, Decision::Deny("video-gone"))),
+            video => video?,
+        };
         let actor = Actor { subject: session.subject.clone(), role: Role::parse(&session.role)? };
         let decision = if session.revoked_at.is_some() {
             Decision::Deny("session-revoked")

@@ -1,5 +1,6 @@
 //! One attempt at a job: its lease, its heartbeat, its end.
 
+use super::ffmpeg::Finished;
 use super::{State, audio, encode, probe, publish, stills};
 use crate::audit::Entry;
 use crate::catalog::jobs::{Failure, Lease};
@@ -27,6 +28,14 @@ pub(super) enum Failed {
         /// The end of ffmpeg's standard error.
         stderr_tail: Option<String>,
     },
+}
+
+impl Failed {
+    /// A run that says nothing of its source, because the host failed it.
+    pub fn by_host(finished: &Finished) -> Self {
+        let error = Error::unavailable(format!("ffmpeg could not run here ({})", finished.exit), "the host failed it");
+        Self::Trouble { error, stderr_tail: Some(finished.stderr_tail.clone()) }
+    }
 }
 
 impl From<Error> for Failed {
@@ -175,9 +184,9 @@ impl Attempt<'_> {
         transaction!(self.state.catalog, |tx| {
             tx.bury(&self.lease, failure).await?;
             tx.append_event(EventKind::JobDead, &self.job.video, &payload).await?;
-            match (&self.job.version, self.job.kind) {
+            match &self.job.version {
                 // A video without a poster is a video: degrade before failing (invariant 5).
-                (Some(version), Kind::Stills) => segments_left(&mut tx, &self.job, version).await,
+                Some(version) if self.job.kind.is_optional() => segments_left(&mut tx, &self.job, version).await,
                 _ => tx.set_failed(&self.job.video, true).await,
             }
         })

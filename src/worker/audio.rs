@@ -63,6 +63,9 @@ async fn write(attempt: &Attempt<'_>, version: &VersionId, material: &Material, 
 
 /// The sound, or `None` where none of it decodes beside a picture: the video is published without (invariant 5).
 fn accept(material: &Material, finished: Finished, made: Result<Made, CmafError>) -> Result<Option<Made>, Failed> {
+    if finished.host_failed || finished.lacked_memory() {
+        return Err(Failed::by_host(&finished));
+    }
     match made {
         Ok(made) if finished.limit.is_none() => Ok(Some(made)),
         Err(CmafError::Empty) if finished.limit.is_none() && material.plan.video.is_some() => Ok(None),

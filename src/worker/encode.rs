@@ -86,6 +86,9 @@ async fn until_accepted(attempt: &Attempt<'_>, material: &Material, video: &Vide
 
 /// Counts what an attempt gave in its lowest rendition; an output that is broken through no fault of the source is trouble.
 fn outcome(finished: &Finished, renditions: &[Result<Made, CmafError>], job: &EncodeJob<'_>) -> Result<Outcome, Failed> {
+    if finished.host_failed || finished.lacked_memory() {
+        return Err(Failed::by_host(finished));
+    }
     if finished.limit.is_some() {
         return Err(trouble(&CmafError::Empty, finished));
     }

@@ -92,6 +92,8 @@ pub struct Finished {
     pub success: bool,
     /// How it ended, in words.
     pub exit: String,
+    /// The host failed it, so that it told nothing of its input: it could not be loaded, or was killed, though not by us.
+    pub host_failed: bool,
     /// The limit that stopped it. Memory is not among them: ffmpeg then says "Cannot allocate memory", and may even exit with 0.
     pub limit: Option<Limit>,
     /// The end of what it had to say, at most 4 KiB, without control characters other than line feeds. May quote the source's metadata.
@@ -106,6 +108,14 @@ pub struct Finished {
     pub cpu_ms: u64,
     /// The Landlock version in force, 0 for none.
     pub landlock_abi: u32,
+}
+
+impl Finished {
+    /// Whether it failed for want of memory or threads: of the host's, or because its input asks for too much; nobody can tell.
+    pub fn lacked_memory(&self) -> bool {
+        let complaints = ["Cannot allocate memory", "Resource temporarily unavailable"];
+        !self.success && complaints.iter().any(|text| self.stderr_tail.contains(text))
+    }
 }
 
 /// Why the waiting for a run was over.
@@ -156,6 +166,7 @@ impl Sandbox {
         Ok(Finished {
             success: status.success() && limit.is_none() && outputs.iter().all(|output| output.complete),
             exit: in_words(status, limit.as_ref()),
+            host_failed: limit.is_none() && host_failed(status),
             limit,
             stderr_tail: talk.tail(),
             door_bytes_read: activity.read_bytes(),
@@ -190,6 +201,11 @@ fn lost(error: io::Error) -> Error {
 
 fn reader_gone(what: &str) -> Error {
     Error::new(ErrorKind::Internal, "reader-gone", format!("nobody takes the output {what} any more"))
+}
+
+/// 127 is the dynamic loader's; ffmpeg and ffprobe have no such code. SIGKILL is the kernel's when memory runs out.
+fn host_failed(status: ExitStatus) -> bool {
+    status.code() == Some(127) || status.signal() == Some(libc::SIGKILL)
 }
 
 fn in_words(status: ExitStatus, limit: Option<&Limit>) -> String {

@@ -91,6 +91,9 @@ fn judge(finished: &Finished) -> Result<(), Failed> {
 
 /// A file that makes the probe exceed its limits is refused: trying again would only cost the same once more.
 fn within_limits(finished: &Finished) -> Result<(), Failed> {
+    if finished.host_failed {
+        return Err(Failed::by_host(finished));
+    }
     match &finished.limit {
         None => Ok(()),
         Some(limit) => {

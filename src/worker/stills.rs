@@ -40,11 +40,14 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     Ok(())
 }
 
-async fn picture(attempt: &Attempt<'_>, material: &Material, video: &VideoPlan) -> Result<Option<Bytes>> {
+async fn picture(attempt: &Attempt<'_>, material: &Material, video: &VideoPlan) -> Result<Option<Bytes>, Failed> {
     for level in [StartLevel::Near, StartLevel::FromStart] {
         let (finished, bytes) = grab(attempt, material, video, level).await?;
         if finished.success && bytes.starts_with(&JPEG_MAGIC) {
             return Ok(Some(bytes));
+        }
+        if finished.host_failed || finished.lacked_memory() {
+            return Err(Failed::by_host(&finished));
         }
         tracing::debug!(job = %attempt.job.id, ?level, exit = %finished.exit, "no poster from here");
     }

@@ -2,10 +2,10 @@
 
 mod house;
 
+use crate::support::http::{header, problem};
 use bytes::Bytes;
 use house::{House, OBJECTS, PLAYLIST};
 use reqwest::{Method, Response, StatusCode};
-use serde_json::Value;
 use std::io::Read;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -17,27 +17,8 @@ const SEGMENT: &str = "720p/000000-1.m4s";
 const INIT: &str = "audio/init-2.mp4";
 const MASTER: &str = "master.m3u8";
 
-fn header<'a>(response: &'a Response, name: &str) -> &'a str {
-    response.headers().get(name).map_or("", |value| value.to_str().expect("ascii"))
-}
-
 async fn body(response: Response) -> Vec<u8> {
     response.bytes().await.expect("a body").to_vec()
-}
-
-/// Checks that a response is a problem document of this status and code, and gives it.
-async fn problem(response: Response, status: u16, code: &str) -> Value {
-    assert_eq!(response.status().as_u16(), status, "{code}");
-    assert_eq!(header(&response, "content-type"), "application/problem+json");
-    assert_eq!(header(&response, "cache-control"), "no-store");
-    let request_id = header(&response, "x-request-id").to_owned();
-    let document: Value = serde_json::from_slice(&body(response).await).expect("json");
-    assert_eq!(document["type"], "about:blank");
-    assert_eq!(document["status"], status);
-    assert_eq!(document["code"], code);
-    assert_eq!(document["request_id"], request_id);
-    assert!(document["title"].is_string() && document["detail"].is_string());
-    document
 }
 
 #[tokio::test]

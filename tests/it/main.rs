@@ -1,6 +1,11 @@
 //! Tests of whole rooms and of the whole house, with real ffmpeg, databases and listeners.
 
+mod access;
+mod crash;
+mod dead;
 mod edge;
 mod house;
+mod postgres;
 mod sandbox;
 mod support;
+mod uploads;

@@ -1,5 +1,9 @@
 //! What integration tests share: a real server as a child process, its command line, the sample files.
 
+pub mod clips;
+pub mod http;
 pub mod postgres;
+pub mod publishing;
+pub mod rows;
 pub mod samples;
 pub mod server;

@@ -1,8 +1,45 @@
 //! How far ffmpeg is locked away on this machine.
 
 use super::Check;
+use crate::worker::ffmpeg::Tools;
+use crate::worker::sandbox::{Level, Sandbox, Setting};
 
-/// The level the worker's sandbox reaches here: `namespace`, `container` or none.
-pub(super) fn sandbox_level() -> Check {
-    Check::warn("sandbox", "this build cannot tell its level", "start the server: it refuses to run without a sandbox")
+const NAME: &str = "sandbox";
+/// Landlock's first version that also keeps files from being truncated (Linux 6.2).
+const TRUNCATE_ABI: u32 = 3;
+
+/// The level the worker's sandbox reaches here: ffmpeg is run in it once, as the server does when it starts.
+pub(super) async fn examine() -> Check {
+    let tools = match Tools::find(None, None) {
+        Ok(tools) => tools,
+        Err(error) => return Check::fail(NAME, "not tried: there is no ffmpeg to run in it", error.message()),
+    };
+    match Sandbox::detect(Setting::Auto, tools).await {
+        Ok(sandbox) => reached(sandbox.level(), sandbox.landlock_abi()),
+        Err(error) => {
+            let mend = "allow unprivileged user namespaces and Landlock, or trust every uploader and set processing.sandbox = \"off\"";
+            Check::fail(NAME, error.message(), mend)
+        }
+    }
+}
+
+fn reached(level: Level, landlock_abi: u32) -> Check {
+    let found = format!("level {level}, landlock {landlock_abi}");
+    if landlock_abi < TRUNCATE_ABI {
+        return Check::warn(NAME, found, "a kernel from 6.2 on confines ffmpeg's files more strictly");
+    }
+    Check::ok(NAME, found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Status;
+    use super::*;
+
+    #[test]
+    fn the_level_is_named() {
+        let check = reached(Level::Namespace, 6);
+        assert_eq!((check.status, check.found.as_str()), (Status::Ok, "level namespace, landlock 6"));
+        assert_eq!(reached(Level::Namespace, 1).status, Status::Warn);
+    }
 }

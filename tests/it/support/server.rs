@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_theatrum");
@@ -105,14 +106,23 @@ impl Server {
 
     /// Waits for it to end by itself, for `longest` at most; gives its exit code, `None` after a signal.
     pub fn wait_end(&mut self, longest: Duration) -> Option<i32> {
+        self.wait_status(longest).code()
+    }
+
+    /// Waits until a failpoint kills it as `kill -9` does.
+    pub fn wait_killed(&mut self, longest: Duration) {
+        assert_eq!(self.wait_status(longest).signal(), Some(libc::SIGKILL), "{}", self.log());
+    }
+
+    fn wait_status(&mut self, longest: Duration) -> ExitStatus {
         let begun = Instant::now();
         let child = self.child.as_mut().expect("a running server");
         loop {
             if let Some(status) = child.try_wait().expect("a child to ask") {
                 self.child = None;
-                return status.code();
+                return status;
             }
-            assert!(begun.elapsed() < longest, "the server did not end within {longest:?}");
+            assert!(begun.elapsed() < longest, "the server did not end within {longest:?}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20)); // tidy: polling
         }
     }

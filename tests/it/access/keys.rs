@@ -1,0 +1,149 @@
+//! The key endpoint: decided anew each time, and written down before a key leaves.
+
+use super::{House, admin, tampered};
+use crate::support::clips::clip;
+use crate::support::http::{Client, header, ok, problem};
+use crate::support::publishing::Publishing;
+use crate::support::server::Server;
+use reqwest::{Method, Response};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+use theatrum::domain::ids::VideoId;
+
+/// A session of a viewer with a video: where its objects are.
+struct Session {
+    client: Client,
+    base: String,
+}
+
+impl Session {
+    async fn open(server: &Server, video: &str) -> Self {
+        let client = server.client(&server.token("viewer", "vera"));
+        let playback = client.post(&format!("/v1/videos/{video}/playback"), &Value::Null).await;
+        let url = playback["playback_url"].as_str().expect("a url");
+        let path = url.strip_prefix(&server.url()).expect("our own");
+        Self { client: server.anonymous(), base: path.strip_suffix("/master.m3u8").expect("a master").to_owned() }
+    }
+
+    async fn get(&self, object: &str) -> Response {
+        self.client.send(Method::GET, &format!("{}/{object}", self.base), &Value::Null).await
+    }
+
+    async fn key(&self) -> Response {
+        self.get("audio/keys/0").await
+    }
+
+    fn token(&self) -> &str {
+        self.base.split('/').nth(2).expect("a token")
+    }
+
+    /// The same objects, asked for with another token.
+    fn with_token(&self, client: Client, token: &str) -> Self {
+        Self { client, base: self.base.replace(self.token(), token) }
+    }
+}
+
+/// The decisions about keys in the audit log but those for who published and tried it, oldest first: who, what, why.
+async fn decisions(server: &Server, video: &str) -> Vec<(String, String, String)> {
+    let entries = server.catalog().await.audit_entries(Some(video), 1_000).await.expect("entries");
+    let keys = entries.into_iter().rev().filter(|entry| entry.action == "key" && entry.actor != "admin");
+    keys.map(|entry| (entry.actor, entry.decision, entry.reason)).collect()
+}
+
+fn decided(decision: &str, reason: &str) -> (String, String, String) {
+    ("vera".to_owned(), decision.to_owned(), reason.to_owned())
+}
+
+/// Tier: `make test`. invariant 8: each key is written down; what may be kept by whom is said of every object.
+#[tokio::test]
+async fn each_key_has_its_entry_and_each_object_its_cache_rule() {
+    let house = House::open().await;
+    let session = Session::open(&house.server, &house.ready).await;
+    for fetched in 1..=3 {
+        let key = session.key().await;
+        assert_eq!((key.status().as_u16(), header(&key, "cache-control")), (200, "no-store"));
+        assert_eq!(key.bytes().await.expect("a key").len(), 16);
+        assert_eq!(decisions(&house.server, &house.ready).await, vec![decided("allow", "published"); fetched]);
+    }
+    let immutable = "private, max-age=31536000, immutable";
+    let playlist = session.get("audio/playlist.m3u8").await;
+    assert_eq!(header(&playlist, "cache-control"), "private, max-age=60");
+    let text = playlist.text().await.expect("text");
+    assert!(text.contains("URI=\"keys/0\""), "{text}");
+    for name in text.lines().filter(|line| line.ends_with(".m4s")) {
+        assert_eq!(header(&session.get(&format!("audio/{name}")).await, "cache-control"), immutable);
+    }
+    for wrong in ["audio/keys/x", "audio/keys/-1", "audio/keys/99999999999", "AUDIO/keys/0", "720p..%2f/keys/0"] {
+        assert!([400, 404].contains(&session.get(wrong).await.status().as_u16()), "{wrong}");
+    }
+}
+
+/// Tier: `make test`. invariant 9: a token opens its own video only, and only unchanged; an access token opens none.
+#[tokio::test]
+async fn another_token_opens_nothing() {
+    let house = House::open().await;
+    let server = &house.server;
+    let file = clip(server.scratch(), "other.mp4");
+    let other = Publishing::begin(server, &file).plays(server).to_string();
+    let (session, others) = (Session::open(server, &house.ready).await, Session::open(server, &other).await);
+    for (token, code) in [
+        (others.token().to_owned(), "token-other-video"),
+        (tampered(session.token()), "token-signature"),
+        (server.admin_token(), "token-signature"),
+        ("nonsense".to_owned(), "token-malformed"),
+    ] {
+        let stranger = session.with_token(server.anonymous(), &token);
+        for object in ["audio/keys/0", "master.m3u8", "audio/playlist.m3u8"] {
+            problem(stranger.get(object).await, 403, code).await;
+        }
+    }
+    house.refusals(12).await;
+    assert_eq!(decisions(server, &house.ready).await, []);
+}
+
+/// Tier: `make test`. invariant 6: a deleted video's key is gone, and so are its blobs; a valid token gets neither.
+#[tokio::test]
+async fn a_deleted_video_has_no_key() {
+    let house = House::open().await;
+    let (server, video) = (&house.server, &house.ready);
+    let session = Session::open(server, video).await;
+    assert_eq!(session.key().await.status().as_u16(), 200);
+    let path = format!("/v1/videos/{video}");
+    ok(admin(server).send(Method::DELETE, &path, &Value::Null).await).await;
+    problem(session.key().await, 403, "not-allowed").await;
+    let expected = [decided("allow", "published"), decided("deny", "video-gone")];
+    assert_eq!(decisions(server, video).await, expected);
+    problem(admin(server).send(Method::GET, &path, &Value::Null).await, 404, "not-found").await;
+    let (catalog, id) = (server.catalog().await, VideoId::parse(video).expect("an id"));
+    assert!(catalog.wrapped_root_key(&id).await.is_err(), "the root key is shredded");
+    let events = catalog.events(&id).await.expect("events");
+    assert_eq!(events.iter().filter(|event| event.kind == "video.deleted").count(), 1);
+    let folders = ["videos", "sources", "sidecars"].map(|kind| server.data().join("blobs").join(kind).join(video));
+    let begun = Instant::now();
+    while folders.iter().any(|folder| folder.exists()) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", server.log());
+        tokio::time::sleep(Duration::from_millis(20)).await; // tidy: polling
+    }
+    problem(session.get("master.m3u8").await, 404, "not-found").await;
+}
+
+/// Tier: `make test`. invariant 8: without its audit entry there is no key, and no playlist or session either; with it there is again.
+#[tokio::test]
+async fn without_the_audit_log_no_key_leaves() {
+    let house = House::open().await;
+    let server = &house.server;
+    let session = Session::open(server, &house.ready).await;
+    server.make_unwritable("audit").await;
+    server.make_unwritable("audit_counts").await;
+    problem(session.key().await, 503, "audit-unavailable").await;
+    problem(session.get("master.m3u8").await, 503, "audit-unavailable").await;
+    let playback = admin(server).send(Method::POST, &format!("/v1/videos/{}/playback", house.ready), &Value::Null).await;
+    assert!(playback.status().is_server_error(), "{}", playback.status());
+    let sign_in = server.anonymous().send(Method::POST, "/v1/session", &serde_json::json!({ "token": server.admin_token() })).await;
+    assert!(sign_in.status().is_server_error() && header(&sign_in, "set-cookie").is_empty(), "{}", sign_in.status());
+    server.make_writable("audit").await;
+    server.make_writable("audit_counts").await;
+    assert_eq!(session.key().await.status().as_u16(), 200);
+    assert_eq!(session.get("master.m3u8").await.status().as_u16(), 200);
+    assert_eq!(decisions(server, &house.ready).await, [decided("allow", "published")]);
+}

@@ -1,0 +1,75 @@
+//! Dead letters: a job that used up its attempts is kept with its cause, and runs again when it is told to.
+
+use crate::support::clips::clip;
+use crate::support::publishing::Publishing;
+use crate::support::server::Server;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use theatrum::domain::ids::VideoId;
+
+/// Too little for ffmpeg to be loaded.
+const TOO_LITTLE_MEMORY: (&str, &str) = ("THEATRUM_PROCESSING__MEMORY_BYTES", "30000000");
+
+/// Tier: `make test`. invariant 4: every job ends: five failures make a dead letter, with what ffmpeg said; redriven, it ends well, and the
+/// video is published once.
+#[tokio::test]
+async fn a_job_dies_of_its_cause_and_is_redriven() {
+    let mut server = Server::prepare(&[]);
+    let file = clip(server.scratch(), "clip.mp4");
+    server.restart(&[("THEATRUM_FAILPOINT", "encode")]);
+    let publishing = Publishing::begin(&server, &file);
+    server.wait_killed(Duration::from_secs(60));
+    server.restart(&[TOO_LITTLE_MEMORY]);
+    let answer = publishing.answer(&server);
+    assert_eq!(answer["state"], "failed", "{answer}");
+    let letters = until_all_ended(&server).await;
+    let kinds: Vec<&str> = letters.iter().map(|letter| letter["kind"].as_str().expect("a kind")).collect();
+    assert!(kinds.contains(&"encode"), "{kinds:?}");
+    for letter in &letters {
+        let shown = json_of(&server, &["dead", "show", id(letter), "--json"]);
+        assert_eq!((&shown["attempts"], &shown["video"]), (&json!(5), &answer["video"]));
+        let cause = shown["cause"].as_str().expect("a cause");
+        assert!(cause.contains("ffmpeg could not run here"), "{cause}");
+        assert!(!shown["stderr_tail"].as_str().expect("ffmpeg's last words").is_empty());
+    }
+
+    server.restart(&[]);
+    for letter in &letters {
+        assert_eq!(json_of(&server, &["dead", "redrive", id(letter), "--json"])["state"], "queued");
+    }
+    let path = format!("/v1/videos/{}", answer["video"].as_str().expect("an id"));
+    let begun = Instant::now();
+    while server.get(&path).await["state"] != "ready" {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", server.log());
+        tokio::time::sleep(Duration::from_millis(20)).await; // tidy: polling
+    }
+    assert_eq!(json_of(&server, &["dead", "list", "--json"]), json!({"dead": []}));
+    let (catalog, video) = (server.catalog().await, VideoId::parse(answer["video"].as_str().expect("an id")).expect("an id"));
+    let events = catalog.events(&video).await.expect("events");
+    let count = |kind: &str| events.iter().filter(|event| event.kind == kind).count();
+    assert_eq!((count("video.ready"), count("video.refused"), count("job.dead")), (1, 0, letters.len()));
+}
+
+fn id(letter: &Value) -> &str {
+    letter["job"].as_str().expect("an id")
+}
+
+/// Waits until no job waits or runs; gives the dead letters.
+async fn until_all_ended(server: &Server) -> Vec<Value> {
+    let begun = Instant::now();
+    loop {
+        let jobs = server.get("/v1/jobs").await;
+        let ended = |job: &Value| job["state"] == "done" || job["state"] == "dead";
+        if jobs["jobs"].as_array().expect("jobs").iter().all(ended) {
+            return json_of(server, &["dead", "list", "--json"])["dead"].as_array().expect("letters").clone();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(120), "{jobs}");
+        tokio::time::sleep(Duration::from_millis(50)).await; // tidy: polling
+    }
+}
+
+fn json_of(server: &Server, args: &[&str]) -> Value {
+    let output = server.cli(args);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("json")
+}
