@@ -6,6 +6,8 @@
 //! The path of a source: [`probe::sniff`] → [`probe::streams_argv`] + [`probe::packets_argv`] → [`probe::Facts`] →
 //! [`plan::Plan`] → [`command`] → [`cmaf`] → [`crypt`] → [`playlist`].
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod cmaf;
 pub mod command;
 pub mod crypt;

@@ -84,8 +84,9 @@ impl Plan {
         let target = target_ticks.max(1);
         let duration_ticks = (facts.end_ticks() - facts.origin_ticks()).max(1);
         let marks = facts.video.as_ref().map(|video| timeline::marks(facts, video)).unwrap_or_default();
+        let sound_end = facts.audio.as_ref().map(|audio| audio.time_base.ticks(audio.end_pts) - facts.origin_ticks());
         let segments = match &facts.video {
-            Some(_) => timeline::video_segments(&marks, duration_ticks, target),
+            Some(_) => timeline::video_segments(&marks, duration_ticks, target, sound_end),
             None => timeline::sound_segments(duration_ticks, target),
         };
         let chunks = |video: &VideoFacts| timeline::chunks(facts, video, &marks, &segments, slots);
@@ -109,8 +110,9 @@ impl Plan {
 }
 
 fn video_plan(facts: &Facts, video: &VideoFacts, chunks: Vec<Chunk>) -> VideoPlan {
+    let pictures = chunks.iter().map(|chunk| u64::from(chunk.pictures)).sum();
     let rate = match video.cadence {
-        Cadence::Source => video.rate,
+        Cadence::Source => lasting_rate(video, pictures, facts.end_ticks() - facts.origin_ticks()),
         Cadence::Constant { rate } | Cadence::Counted { rate } => rate,
     };
     let renditions = ladder(&VideoFacts { rate, ..video.clone() });
@@ -121,11 +123,18 @@ fn video_plan(facts: &Facts, video: &VideoFacts, chunks: Vec<Chunk>) -> VideoPla
         interlaced: video.interlaced,
         colour: video.colour.clone(),
         rate,
-        pictures: chunks.iter().map(|chunk| u64::from(chunk.pictures)).sum(),
+        pictures,
         poster: poster(facts, video, renditions.last()),
         renditions,
         chunks,
     }
+}
+
+/// Pictures per second over the whole timeline, where that is less than over the time between first and last picture.
+fn lasting_rate(video: &VideoFacts, pictures: u64, duration_ticks: i64) -> Rational {
+    let milli = u128::from(pictures) * 90_000_000 / duration_ticks.max(1).unsigned_abs() as u128;
+    let over_all = Rational { num: u32::try_from(milli).unwrap_or(u32::MAX).max(1), den: 1000 };
+    if over_all.as_f64() < video.rate.as_f64() * 0.9 { over_all } else { video.rate }
 }
 
 /// A picture from about a tenth of the way in, the top rendition's size or the same shape within 1280.

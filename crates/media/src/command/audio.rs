@@ -10,8 +10,9 @@ pub fn audio_argv(plan: &Plan, audio: &AudioPlan, source_url: &str, sink_url: &s
     // A second more than was seen: the last packets decode to as much sound as they hold, but not to endless sound.
     let end = samples(audio.end_ticks) + AUDIO_RATE;
     let shift = LEAD_SAMPLES - samples(plan.origin_ticks);
+    // By default only holes above 0.1 s are filled; a frame's worth is heard as lips out of step.
     let graph = format!(
-        "[0:{}]aresample=48000:async=1,aformat=sample_fmts=fltp:sample_rates=48000:channel_layouts=stereo,atrim=end_pts={end},asetpts=PTS+{shift}[audio]",
+        "[0:{}]aresample=48000:async=1:min_hard_comp=0.02,aformat=sample_fmts=fltp:sample_rates=48000:channel_layouts=stereo,atrim=end_pts={end},asetpts=PTS+{shift}[audio]",
         audio.stream
     );
     let mut argv = opening();

@@ -70,7 +70,7 @@ fn idr_ticks<'a>(job: &'a EncodeJob<'_>) -> Box<dyn Iterator<Item = i64> + 'a> {
 fn output(rendition: &Rendition, keys: &str) -> Vec<String> {
     let mut argv = vec!["-map".to_owned(), format!("[{}]", rendition.name)];
     argv.extend(words("-c:v libx264 -preset veryfast -profile:v high -crf 23 -threads 1 -g 100000 -keyint_min 1 -sc_threshold 0"));
-    argv.extend(words("-forced-idr 1 -x264-params stitchable=1 -fps_mode passthrough -enc_time_base -1"));
+    argv.extend(words("-forced-idr 1 -x264-params stitchable=1 -fps_mode passthrough -enc_time_base 1:90000"));
     let cap = rendition.maxrate_kbps;
     argv.extend(words(&format!("-maxrate {cap}k -bufsize {}k -level:v {}", cap * 2, f64::from(rendition.level) / 10.0)));
     argv.extend(["-force_key_frames".to_owned(), keys.to_owned()]);
@@ -122,11 +122,12 @@ fn cut(job: &EncodeJob<'_>) -> (String, i64) {
     }
 }
 
-/// A constant rate, the last picture repeated to the end, of which pictures `from..end` of the grid are kept.
+/// A constant rate, the last picture repeated to the end, of which pictures `from..end` of the grid are kept. The first `fps` makes the rate
+/// known and lets a lone picture through, `tpad` repeats the last one for ever, the second `fps` repeats the first one back to the start.
 fn hold(rate: Rational, from: i64, end: i64) -> String {
     let start = ticks_to_decimal(rate.inverse().ticks(from));
-    let Rational { num, den } = rate;
-    format!("fps={num}/{den}:start_time={start}:round=near,tpad=stop_mode=clone:stop=-1,trim=start_pts={from}:end_pts={end}")
+    let fps = format!("fps={}/{}:round=near", rate.num, rate.den);
+    format!("{fps}:eof_action=pass,tpad=stop_mode=clone:stop=-1,{fps}:start_time={start},trim=start_pts={from}:end_pts={end}")
 }
 
 fn hold_rate(rate: Rational, cadence: Cadence) -> Rational {

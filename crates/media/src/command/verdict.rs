@@ -21,7 +21,7 @@ pub struct Outcome {
 pub enum Verdict {
     /// Keep the segments. `missing` pictures were expected and do not decode: the source is damaged there.
     Accept {
-        /// Expected minus got, 0 for a held chunk.
+        /// Expected minus decoded; repeated pictures of a held chunk do not count as decoded.
         missing: u32,
     },
     /// Throw the segments away and run again at this level, same mode.
@@ -43,8 +43,8 @@ impl Outcome {
     }
 }
 
-/// Judges an attempt by what came out, and by what ffmpeg said (`stderr_tail`, its last KiB). `previous_got` is the number of pictures of the
-/// attempt before, if there was one in the same mode.
+/// Judges an attempt by what came out, and by what ffmpeg said (`stderr_tail`, its last KiB). `previous_got` is what the attempt before in
+/// [`Mode::Planned`] got, if there was one; held attempts do not replace it.
 ///
 /// A chunk whose head is missing is tried from ever further back, for a seek may have landed late. One that is complete but was decoded
 /// with complaints, or lacks pictures further on, gets one more attempt from earlier: when that changes nothing the source itself is damaged.
@@ -53,13 +53,13 @@ pub fn chunk_verdict(chunk: &Chunk, outcome: &Outcome, previous_got: Option<u32>
     let back = further_back(chunk, outcome.level);
     if outcome.mode == Mode::Hold {
         return match back {
-            _ if !outcome.has_empty_segment() => Verdict::Accept { missing: 0 },
+            _ if !outcome.has_empty_segment() => Verdict::Accept { missing: expected.saturating_sub(previous_got.unwrap_or(0)) },
             Some(level) => Verdict::StartEarlier(level),
             None => Verdict::Hopeless,
         };
     }
     let head_lost = outcome.first_ticks != Some(chunk.first_picture_ticks);
-    let suspect = got < expected || complains(stderr_tail);
+    let suspect = got < expected || (complains(stderr_tail) && !chunk.loose_seek);
     let settled = previous_got.is_some_and(|previous| previous >= got) && !head_lost;
     match back {
         Some(level) if head_lost || (suspect && !settled) => Verdict::StartEarlier(level),

@@ -10,7 +10,7 @@ use super::{MAX_DURATION_S, MAX_LONG_SIDE, MAX_RATE, MAX_SHORT_SIDE, MIN_SIDE};
 use crate::time::{Rational, TICKS_PER_SECOND};
 use serde::{Deserialize, Serialize};
 
-/// Seconds of sound without picture above which the last picture is repeated instead of one endless segment.
+/// How long one picture may stay at the end, or sound go without one at the start, before pictures are repeated instead.
 const MAX_TAIL_TICKS: i64 = 20 * TICKS_PER_SECOND;
 
 /// Everything later steps need to know of a source; goes into the catalog.
@@ -257,11 +257,14 @@ fn rotation(stream: &Stream) -> u16 {
     [90.0, 180.0, 270.0].iter().find(|&&turn| (clockwise - turn).abs() < 1.0).map_or(0, |&turn| turn as u16)
 }
 
-/// Sound that goes on long after the last picture (a slide with a lecture on it) wants that picture repeated.
+/// A last picture that stays for long, or sound that goes on long after or begins long before (a slide with a lecture on it), wants pictures
+/// repeated.
 fn fill_tail(video: &mut VideoFacts, audio: Option<&AudioFacts>) {
-    let Some(audio) = audio.filter(|_| video.cadence == Cadence::Source) else { return };
-    let tail = audio.time_base.ticks(audio.end_pts) - video.end_ticks();
-    let head = video.start_ticks().unwrap_or(0) - audio.time_base.ticks(audio.start_pts);
+    let Some(&last) = video.pictures.0.last().filter(|_| video.cadence == Cadence::Source) else { return };
+    let sound = audio.map(|audio| (audio.time_base.ticks(audio.start_pts), audio.time_base.ticks(audio.end_pts)));
+    let (start, end) = (video.start_ticks().unwrap_or(0), video.end_ticks());
+    let tail = sound.map_or(end, |(_, sound_end)| sound_end.max(end)) - video.time_base.ticks(last);
+    let head = start - sound.map_or(start, |(sound_start, _)| sound_start);
     if tail > MAX_TAIL_TICKS || head > MAX_TAIL_TICKS {
         let measured = if video.pictures.0.len() > 1 { video.rate } else { Rational { num: 2, den: 1 } };
         video.cadence = Cadence::Constant { rate: steady(measured, None) };

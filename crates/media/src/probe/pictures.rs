@@ -4,7 +4,7 @@ use super::scan::Picture;
 use crate::time::Rational;
 use serde::{Deserialize, Serialize};
 
-/// Above this many pictures per second they are thinned out.
+/// Above this many pictures per second, kept up for a second, they are thinned out.
 const MAX_OUTPUT_RATE: f64 = 61.0;
 /// A pause longer than this many seconds is filled with repeated pictures, so that no segment grows without bound.
 const MAX_PAUSE_S: i64 = 60;
@@ -93,15 +93,18 @@ pub(super) fn analyse(packets: &[Picture], base: Rational, codec: &str, claimed:
     let visible = packets.iter().filter(|packet| !packet.discard);
     let mut times: Vec<i64> = visible.clone().filter_map(shown_at).filter(|&time| !leads(time)).collect();
     times.sort_unstable();
-    let all = times.len();
+    let every = times.clone();
     times.dedup();
     let (first, last) = (*times.first()?, *times.last()?);
     let step = typical_step(&times).unwrap_or_else(|| claimed.map_or(0, |rate| rate.inverse().rescale(1, base)).max(1));
     let claimed_end = visible.filter(|packet| shown_at(packet) == Some(last)).map(|packet| packet.duration).max().unwrap_or(0);
     let length = if (1..=step.saturating_mul(10)).contains(&claimed_end) { claimed_end } else { step };
     let rate = mean_rate(times.len(), last - first, base).or(claimed).unwrap_or(Rational { num: 25, den: 1 });
-    let trouble = Trouble { untimed: packets.iter().any(|packet| packet.pts.is_none()), doubled: (all - times.len()) * 50 > all };
+    let trouble =
+        Trouble { untimed: packets.iter().any(|packet| packet.pts.is_none()), doubled: (every.len() - times.len()) * 50 > every.len() };
     let cadence = cadence(&times, packets, base, rate, claimed, &trouble);
+    // Where pictures are only counted, two at one time are two.
+    let times = if matches!(cadence, Cadence::Counted { .. }) { every } else { times };
     Some(Analysis { end_pts: last.saturating_add(length), keyframes: keyframes(packets), times, cadence, rate })
 }
 
@@ -117,7 +120,8 @@ fn cadence(times: &[i64], packets: &[Picture], base: Rational, rate: Rational, c
     }
     let pause = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
     let paused = base.ticks(pause) > MAX_PAUSE_S * crate::time::TICKS_PER_SECOND;
-    if rate.as_f64() > MAX_OUTPUT_RATE {
+    let lasting = base.ticks(times[times.len() - 1] - times[0]) >= crate::time::TICKS_PER_SECOND;
+    if rate.as_f64() > MAX_OUTPUT_RATE && lasting {
         return Cadence::Constant { rate: thinned(rate) };
     }
     if trouble.untimed || trouble.doubled || paused {
@@ -204,6 +208,7 @@ mod tests {
         assert_eq!(kind(&[0, 40, 80, 5000]), Cadence::Source);
         assert!(matches!(kind(&[0, 40, 80, 90_000]), Cadence::Constant { .. }));
         assert!(matches!(kind(&[9000, 9040, 0, 40]), Cadence::Counted { .. }));
+        assert_eq!(kind(&[0, 2, 4, 6]), Cadence::Source, "a burst is no frame rate");
         let fast: Vec<i64> = (0..240).map(|i| i * 25 / 3).collect();
         assert_eq!(kind(&fast), Cadence::Constant { rate: Rational { num: 60, den: 1 } });
     }

@@ -41,6 +41,8 @@ pub struct Chunk {
     pub near_ticks: Option<i64>,
     /// Where the second attempt does.
     pub earlier_ticks: Option<i64>,
+    /// Reading begins anywhere, not on a keyframe: decoders complain until they meet one, long before the chunk.
+    pub loose_seek: bool,
 }
 
 impl Chunk {
@@ -90,6 +92,7 @@ pub(crate) fn chunks(facts: &Facts, video: &VideoFacts, marks: &[Mark], segments
             idr_ticks: idr_ticks(segments, inside),
             near_ticks,
             earlier_ticks,
+            loose_seek: !facts.demuxer.has_index() && near_ticks.is_some(),
         });
         (segment, mark) = (segment + run, mark + pictures);
     }

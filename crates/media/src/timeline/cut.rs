@@ -9,6 +9,9 @@ const TARGET_TICKS: i64 = 6 * TICKS_PER_SECOND;
 /// Up to this length a video is one segment.
 const WHOLE_TICKS: i64 = 4 * TICKS_PER_SECOND;
 
+/// One AAC frame at 48 kHz.
+const AAC_FRAME_TICKS: i64 = 1920;
+
 /// One segment of every rendition: a half-open interval of the timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
@@ -37,15 +40,18 @@ pub fn default_target(duration_ticks: i64) -> i64 {
     }
 }
 
-/// Cuts at the first picture that lies at least `target` after the last cut; a remainder below a quarter of it stays with the last segment.
-/// The first segment begins at the origin even when its first picture shows later.
-pub(crate) fn video_segments(marks: &[Mark], duration_ticks: i64, target: i64) -> Vec<Segment> {
+/// Cuts at the first picture that lies at least `target` after the last cut; a remainder below a quarter of it stays with the last segment, and
+/// so does one shorter than the others in which there is no sound any more. The first segment begins at the origin even when its first
+/// picture shows later. `sound_end` is where the sound ends, if there is any.
+pub(crate) fn video_segments(marks: &[Mark], duration_ticks: i64, target: i64, sound_end: Option<i64>) -> Vec<Segment> {
     let mut segments = Vec::new();
     let (mut start, mut pictures) = (0, 0);
     for mark in marks {
-        // A sound that goes on without pictures is no reason to cut late; half a tick a picture of rounding is none either.
+        // One tick of rounding is no reason to cut a picture later.
         let due = mark.ticks - start >= target - 1 && pictures > 0;
-        if due && duration_ticks - mark.ticks >= target / 4 {
+        let left = duration_ticks - mark.ticks;
+        let silent = left < target && sound_end.is_some_and(|end| end < mark.ticks + AAC_FRAME_TICKS);
+        if due && left >= target / 4 && !silent {
             segments.push(Segment { start_ticks: start, end_ticks: mark.ticks, pictures });
             (start, pictures) = (mark.ticks, 0);
         }
