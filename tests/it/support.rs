@@ -2,6 +2,7 @@
 
 pub mod clips;
 pub mod http;
+pub mod player;
 pub mod postgres;
 pub mod publishing;
 pub mod rows;

@@ -10,6 +10,9 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use std::path::{Path, PathBuf};
 
+/// What the client's own look or the beginning of the upload says of files that no other try will make a video.
+const UNSENDABLE: &[&str] = &["empty-file", "file-too-large"];
+
 /// When the client saw a file reach each stage, in milliseconds since its own start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Timings {
@@ -38,16 +41,20 @@ impl Timings {
 pub(super) enum Outcome {
     /// It can be watched.
     Published { video: VideoId, title: String, state: Wait, is_truncated: bool, playback_url: String, watch_url: String, timings: Timings },
-    /// It cannot become a video.
-    Refused { file: PathBuf, video: VideoId, refusal: Refusal },
+    /// It cannot become a video; there is none if that was plain before a byte was sent.
+    Refused { file: PathBuf, video: Option<VideoId>, refusal: Refusal },
     /// Something else went wrong, perhaps before there was a video.
     Failed { file: PathBuf, video: Option<VideoId>, code: String, message: String },
 }
 
 impl Outcome {
-    /// A failure to publish `file`.
+    /// A failure to publish `file`: its refusal when the file itself is at fault.
     pub(super) fn failed(file: &Path, video: Option<VideoId>, failure: &Failure) -> Self {
-        Self::Failed { file: file.to_owned(), video, code: failure.code().to_owned(), message: failure.message().to_owned() }
+        let (file, code, message) = (file.to_owned(), failure.code().to_owned(), failure.message().to_owned());
+        if UNSENDABLE.contains(&failure.code()) {
+            return Self::Refused { file, video, refusal: Refusal { code, message } };
+        }
+        Self::Failed { file, video, code, message }
     }
 
     /// Whether the file was published.
@@ -135,10 +142,12 @@ mod tests {
         insta::assert_snapshot!(line(&published(Wait::Ready, Some(3))), @r#"{"video":"0123456789abcdef0123456789abcdef","state":"ready","playback_url":"http://h/t/x/master.m3u8","watch_url":"http://h/watch/x","timings_ms":{"uploaded":1,"playable":2,"ready":3}}"#);
         insta::assert_snapshot!(line(&published(Wait::Playable, None)), @r#"{"video":"0123456789abcdef0123456789abcdef","state":"playable","playback_url":"http://h/t/x/master.m3u8","watch_url":"http://h/watch/x","timings_ms":{"uploaded":1,"playable":2}}"#);
         let refusal = Refusal { code: "no-picture".into(), message: "this file holds no picture".into() };
-        let refused = Outcome::Refused { file: "a.mp4".into(), video: video(), refusal };
+        let refused = Outcome::Refused { file: "a.mp4".into(), video: Some(video()), refusal };
         insta::assert_snapshot!(line(&refused), @r#"{"video":"0123456789abcdef0123456789abcdef","state":"refused","code":"no-picture","message":"this file holds no picture"}"#);
-        let failed = Outcome::failed(Path::new("a.mp4"), None, &Failure::new("empty-file", "a.mp4 is\nempty"));
-        insta::assert_snapshot!(line(&failed), @r#"{"video":null,"state":"failed","code":"empty-file","message":"a.mp4 is\nempty"}"#);
+        let failed = Outcome::failed(Path::new("a.mp4"), None, &Failure::new("no-such-file", "there is no\nfile"));
+        insta::assert_snapshot!(line(&failed), @r#"{"video":null,"state":"failed","code":"no-such-file","message":"there is no\nfile"}"#);
+        let empty = Outcome::failed(Path::new("a.mp4"), None, &Failure::new("empty-file", "a.mp4 is empty"));
+        insta::assert_snapshot!(line(&empty), @r#"{"video":null,"state":"refused","code":"empty-file","message":"a.mp4 is empty"}"#);
     }
 
     #[test]
@@ -149,6 +158,6 @@ mod tests {
           playback  http://h/t/x/master.m3u8
         ");
         let failed = Outcome::failed(Path::new("a\r.mp4"), None, &Failure::new("empty-file", "it is empty"));
-        assert_eq!(failed.for_people(), Err("theatrum: a\\r.mp4: it is empty (empty-file)".to_owned()));
+        assert_eq!(failed.for_people(), Err("theatrum: a\\r.mp4: refused: it is empty (empty-file)".to_owned()));
     }
 }

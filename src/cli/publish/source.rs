@@ -59,7 +59,7 @@ impl LocalFile {
         let file = File::open(path).map_err(unreadable)?;
         let stamp = Stamp::of(&file.metadata().map_err(unreadable)?);
         if stamp.size_bytes == 0 {
-            return Err(Failure::new("empty-file", format!("{shown} is empty")));
+            return Err(Failure::new("empty-file", format!("{shown} is empty: copy or export it again")));
         }
         let path = path.canonicalize().map_err(unreadable)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -155,7 +155,7 @@ impl Publication<'_> {
             State::Refused => {
                 let unexplained = || Refusal { code: "refused".into(), message: "the server gave no reason".into() };
                 let refusal = video.refusal.unwrap_or_else(unexplained);
-                Ok(Outcome::Refused { file: path.to_owned(), video: video.video, refusal })
+                Ok(Outcome::Refused { file: path.to_owned(), video: Some(video.video), refusal })
             }
             State::Failed => failed("processing-failed", "its processing failed: see `theatrum dead list` for the reason and a remedy"),
             State::Deleted => failed("deleted", "the video was deleted while it was being made"),

@@ -106,7 +106,8 @@ impl AudioPackager {
             Some(next) => next,
             None => self.begin(time),
         };
-        if time <= next - FRAME {
+        // What begins after the end is the encoder's padding.
+        if time <= next - FRAME || self.bounds.last().is_some_and(|&end| next >= end) {
             return;
         }
         let next = if time >= next + FRAME { self.silence(next, time - FRAME + 1, done) } else { next };
@@ -194,6 +195,12 @@ mod tests {
         let (late, _) = package(3, 7 * 48_000, 500);
         assert_eq!(late.iter().map(|segment| segment.index).collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!(late[0].samples, 282);
+    }
+
+    #[test]
+    fn frames_after_the_end_are_left_out() {
+        let (done, frames) = package(1, 0, 300);
+        assert_eq!((done.len(), frames), (1, 282));
     }
 
     #[test]

@@ -103,8 +103,7 @@ impl VideoPackager {
         Ok(done)
     }
 
-    /// Writes the segment being filled. Decode times are the pictures' own times in ascending order, the first one moved to the segment's start:
-    /// so they add up exactly, whatever delay the encoder had.
+    /// Writes the segment being filled, its decode times made anew from the pictures' own times, whatever delay the encoder had.
     fn close(&mut self) -> Result<Option<PackagedSegment>, CmafError> {
         let pictures = std::mem::take(&mut self.pictures);
         let Some((_, first)) = pictures.first() else { return Ok(None) };
@@ -112,12 +111,13 @@ impl VideoPackager {
         if !is_idr(&first.data) {
             return Err(CmafError::NotIdr { segment: index });
         }
-        let mut times: Vec<i64> = pictures.iter().map(|(ticks, _)| *ticks).collect();
-        times.sort_unstable();
-        if let Some(pair) = times.windows(2).find(|pair| pair[0] == pair[1]) {
+        let shown: Vec<i64> = pictures.iter().map(|(ticks, _)| *ticks).collect();
+        let mut sorted = shown.clone();
+        sorted.sort_unstable();
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(CmafError::Misplaced { ticks: pair[0] });
         }
-        times[0] = segment.start_ticks;
+        let mut times = decode_times(&shown, segment.start_ticks);
         times.push(segment.end_ticks);
         let part = |((ticks, sample), pair): ((i64, Sample), &[i64])| Part {
             duration: (pair[1] - pair[0]) as u32,
@@ -130,6 +130,25 @@ impl VideoPackager {
         let bytes = fragment(index + 1, segment.start_ticks as u64, &parts);
         Ok(Some(PackagedSegment { index, bytes, duration_ticks: segment.duration_ticks(), samples: parts.len() as u32 }))
     }
+}
+
+/// Decode times for pictures shown at the distinct times `shown`, in decode order: ascending from `start`, and none later than its picture is shown.
+///
+/// Reordered pictures would need negative composition offsets if each had the time of one picture, and ffmpeg's demuxer shows a whole track
+/// later by the largest such offset: out of step with the sound. So pictures that are decoded ahead share the time before the next one shown.
+/// Only where pictures are fewer ticks apart than there are pictures to reorder does an offset fall below zero, by those few ticks.
+fn decode_times(shown: &[i64], start: i64) -> Vec<i64> {
+    let mut latest = shown.to_vec();
+    for at in (1..latest.len()).rev() {
+        latest[at - 1] = latest[at - 1].min(latest[at]);
+    }
+    let mut times = vec![start];
+    while let Some(&until) = latest.get(times.len()) {
+        let from = times.last().copied().unwrap_or(start);
+        let run = latest[times.len()..].iter().take_while(|&&time| time == until).count() as i64;
+        times.extend((1..=run).map(|step| (from + (until - from) * step / run).max(from + step)));
+    }
+    times
 }
 
 /// Whether the first coded slice of an access unit (4-byte lengths) is of an IDR picture: the data is asked, not the container's flags.
@@ -148,6 +167,37 @@ fn is_idr(mut data: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pictures_decoded_ahead_share_the_time_before_the_next_shown() {
+        // I P B b b, then a late start, then pictures a tick apart.
+        assert_eq!(decode_times(&[0, 4000, 2000, 1000, 3000], 0), [0, 333, 666, 1000, 3000]);
+        assert_eq!(decode_times(&[700, 1700], 0), [0, 1700]);
+        assert_eq!(decode_times(&[0, 4, 2, 1, 3], 0), [0, 1, 2, 3, 4]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn decode_times_ascend_and_precede_their_pictures(
+            steps in proptest::collection::vec(1i64..5000, 1..60), groups in proptest::collection::vec(1usize..6, 60), start in 0i64..9
+        ) {
+            let at = |index: usize| 9 + steps[..index].iter().sum::<i64>();
+            // Groups whose last picture is decoded first, as with B-pictures.
+            let (mut shown, mut rest, mut groups) = (vec![at(0)], 1..steps.len(), groups.into_iter());
+            while let Some(first) = rest.next() {
+                let last = (first + groups.next().unwrap_or(1)).min(steps.len()) - 1;
+                shown.push(at(last));
+                shown.extend((first..last).map(at));
+                rest = last + 1..steps.len();
+            }
+            let times = decode_times(&shown, start);
+            proptest::prop_assert_eq!((times.len(), times[0]), (shown.len(), start));
+            proptest::prop_assert!(times.windows(2).all(|pair| pair[0] < pair[1]));
+            proptest::prop_assert!(*times.last().unwrap() <= at(steps.len() - 1));
+            let crowded = steps.iter().any(|&step| step < 60);
+            proptest::prop_assert!(crowded || times.iter().zip(&shown).all(|(time, shown)| time <= shown));
+        }
+    }
 
     #[test]
     fn idr_is_told_by_the_first_slice() {
