@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 /// How many invariants ARCHITECTURE.md lists.
 const COUNT: usize = 10;
-/// The invariants that have a test. The list only grows; when it holds all ten, replace it by `1..=COUNT`.
-pub const COVERED: &[usize] = &[1, 2, 3, 8, 9];
+/// The invariants that have a test: all. A new one enters with its test.
+pub const COVERED: &[usize] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
 
 /// Compares the text's list, the tests and `covered`.
 pub fn check(architecture: &str, sources: &[Source], covered: &[usize]) -> Vec<String> {
