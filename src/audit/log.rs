@@ -3,16 +3,18 @@
 use super::{Delivery, Entry, Sink};
 use crate::catalog::Catalog;
 use crate::catalog::audit::{Count, CountKind};
-use crate::domain::Result;
+use crate::domain::{Error, Result};
 use crate::transaction;
 use async_trait::async_trait;
 use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const MINUTE_MS: u128 = 60_000;
+/// Longer than any commit takes, shorter than a player waits for a key.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Refusals from more addresses than this between two flushes share one row, so that they cannot fill a disk (invariant 8).
 const MOST_REFUSAL_ROWS: usize = 1_000;
 const OTHER_ADDRESSES: &str = "other";
@@ -53,7 +55,7 @@ impl Log {
 
     /// Appends an entry; on `Ok` it is durable, and only then may what it allows happen (invariant 8: audit before bytes).
     pub async fn append(&self, entry: &Entry) -> Result<()> {
-        transaction!(self.catalog, |tx| tx.append_audit(entry).await)
+        in_time(async { transaction!(self.catalog, |tx| tx.append_audit(entry).await) }).await
     }
 
     /// Writes what was counted since the last call. Call it every few seconds and once before the process ends; what cannot be written
@@ -128,7 +130,7 @@ impl Sink for Log {
             is_first
         };
         if is_first {
-            transaction!(self.catalog, |tx| tx.add_audit_count(&counted.row(sum)).await)?;
+            in_time(async { transaction!(self.catalog, |tx| tx.add_audit_count(&counted.row(sum)).await) }).await?;
             self.lock().durable.insert(counted);
         }
         Ok(())
@@ -147,6 +149,12 @@ impl Sink for Log {
         }
         counts.add(counted, Sum { accesses: 1, bytes: 0 });
     }
+}
+
+/// Whoever waits for an entry is told soon when the catalog does not take it. One that is written after all allowed nothing.
+async fn in_time(written: impl Future<Output = Result<()>>) -> Result<()> {
+    let late = |error| Err(Error::unavailable("the audit log cannot be written now: try again later", error));
+    tokio::time::timeout(PATIENCE, written).await.unwrap_or_else(late)
 }
 
 fn minute_now() -> i64 {

@@ -7,7 +7,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
+
+/// A killed server's lock lives on in a child that it had just forked, until that has become ffmpeg's helper: a moment.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A data folder, locked: no other server runs on it while this lives.
 #[derive(Debug)]
@@ -103,13 +108,17 @@ fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("lock");
     let descriptor = rustix::fs::open(&path, OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC, Mode::from_raw_mode(0o600));
     let file = File::from(descriptor.map_err(|error| unusable(&path, error))?);
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let message = format!("another server runs on {}: stop it, or choose another folder by --data", folder.display());
-            Err(Error::conflict("data-locked", message))
+    let begun = Instant::now();
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if begun.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_PAUSE),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let message = format!("another server runs on {}: stop it, or choose another folder by --data", folder.display());
+                return Err(Error::conflict("data-locked", message));
+            }
+            Err(error) => return Err(unusable(&path, error)),
         }
-        Err(error) => Err(unusable(&path, error)),
     }
 }
 

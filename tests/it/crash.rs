@@ -101,6 +101,7 @@ async fn survives_random_kills(kills: u32) {
         while begun.elapsed() < moment {
             std::thread::sleep(Duration::from_millis(1)); // tidy: polling
         }
+        assert!(server.is_alive(), "it died by itself:\n{}", server.log());
         server.kill();
         server.restart(&[]);
     }

@@ -147,3 +147,17 @@ async fn without_the_audit_log_no_key_leaves() {
     assert_eq!(session.get("master.m3u8").await.status().as_u16(), 200);
     assert_eq!(decisions(server, &house.ready).await, [decided("allow", "published")]);
 }
+
+/// Tier: `make test`. invariant 8: a catalog that somebody else keeps locked makes nobody wait for long, and lets no key out.
+#[tokio::test]
+async fn a_locked_catalog_is_said_soon() {
+    let house = House::open().await;
+    let session = Session::open(&house.server, &house.ready).await;
+    let mut lock = house.server.rows().await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut lock).await.expect("locked");
+    let begun = Instant::now();
+    problem(session.key().await, 503, "audit-unavailable").await;
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    sqlx::query("ROLLBACK").execute(&mut lock).await.expect("unlocked");
+    assert_eq!(session.key().await.status().as_u16(), 200);
+}
