@@ -164,6 +164,18 @@ fn wait_without_blobs(blobs: &Path, video: &str) -> Result<(), String> {
     }
 }
 
+/// Listens where the samples point. One test run at a time may: the port also guards the canary files, so a second run waits its turn.
+fn bind_alone() -> TcpListener {
+    let begun = Instant::now();
+    loop {
+        match TcpListener::bind(CANARY_ADDRESS) {
+            Ok(listener) => return listener,
+            Err(error) => assert!(begun.elapsed() < 4 * LONGEST, "{CANARY_ADDRESS} is taken: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(100)); // tidy: polling
+    }
+}
+
 /// What a program that follows references would touch.
 struct Traps {
     listener: TcpListener,
@@ -172,7 +184,7 @@ struct Traps {
 
 impl Traps {
     fn set() -> Self {
-        let listener = TcpListener::bind(CANARY_ADDRESS).expect("the canary port is free");
+        let listener = bind_alone();
         listener.set_nonblocking(true).expect("a listener that answers at once");
         let watch = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).expect("inotify");
         for path in CANARY_FILES {

@@ -32,6 +32,19 @@ fn the_long_good_file_comes_out_as_it_went_in() {
     publish_and_check(good_files(|name| name.starts_with(SLOW)));
 }
 
+/// Tier: `make test`. Sound that ends seconds before the picture does, as in file 22: one list of durations, and no sound made up.
+#[test]
+fn sound_may_end_before_its_picture() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("short-sound.mp4");
+    let mut ffmpeg = std::process::Command::new("ffmpeg");
+    ffmpeg.args(["-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30:duration=14.5"]);
+    ffmpeg.args(["-f", "lavfi", "-i", "sine=frequency=330:sample_rate=48000:duration=12.2"]);
+    ffmpeg.args(["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-c:a", "aac"]);
+    assert!(ffmpeg.arg(&file).status().expect("ffmpeg runs").success());
+    publish_and_check(vec![file]);
+}
+
 /// The good files by name; `THEATRUM_GOOD` narrows them while one is looked into.
 fn good_files(wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let only = std::env::var("THEATRUM_GOOD").unwrap_or_default();

@@ -91,6 +91,7 @@ fn canary_source(folder: &Path) -> PathBuf {
     let bytes = fs::read(&source).expect("the source");
     let named = bytes.windows(CANARY.len()).filter(|window| *window == CANARY.as_bytes()).count();
     assert!(named >= 6, "the source names its patient {named} times only");
+    assert!(packets(&source) > 0, "ffprobe does not even find the source's packets");
     source
 }
 

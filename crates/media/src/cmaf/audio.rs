@@ -146,7 +146,9 @@ impl AudioPackager {
 
     fn close(&mut self, next: Option<i64>) -> Option<PackagedSegment> {
         let frames = std::mem::take(&mut self.frames);
-        let end = next.unwrap_or(self.frames_start + frames.len() as i64 * FRAME);
+        // Sound may end before the picture does; its last segment is announced to the end of the timeline all the same, as the first is from zero.
+        let until = self.bounds.last().copied().unwrap_or(0);
+        let end = next.unwrap_or((self.frames_start + frames.len() as i64 * FRAME).max(until));
         let (start, index, samples) = (self.segment_start, self.at as u32, frames.len() as u32);
         self.segment_start = end;
         self.frames_total += u64::from(samples);
@@ -195,6 +197,13 @@ mod tests {
         let (late, _) = package(3, 7 * 48_000, 500);
         assert_eq!(late.iter().map(|segment| segment.index).collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!(late[0].samples, 282);
+    }
+
+    #[test]
+    fn a_last_segment_with_little_sound_lasts_as_long_as_its_picture() {
+        let (done, frames) = package(2, 0, 300);
+        assert_eq!((done.len(), frames), (2, 300), "no silence is made up");
+        assert_eq!(done.iter().map(|segment| segment.duration_ticks).sum::<i64>(), 2 * 540_000);
     }
 
     #[test]
