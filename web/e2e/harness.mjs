@@ -146,5 +146,14 @@ export async function whenMedia(page, condition, timeoutMs = 30_000) {
   }
 }
 
+/** Waits until the player says that it is in one of `states`. */
 export const whenState = (page, ...states) =>
-  page.waitForFunction((wanted) => wanted.includes(document.querySelector('[data-player]')?.dataset.state), states, { timeout: 30_000 });
+  page
+    .waitForFunction((wanted) => wanted.includes(document.querySelector('[data-player]')?.dataset.state), states, { timeout: 30_000 })
+    .catch(async (cause) => {
+      const found = await page.evaluate(() => ({
+        state: document.querySelector('[data-player]')?.dataset.state ?? 'absent',
+        focus: document.activeElement?.tagName,
+      }));
+      throw new Error(`the player never was ${states.join(' or ')}: ${JSON.stringify(found)}`, { cause });
+    });

@@ -1,6 +1,6 @@
 // Uploading on the page: progress, pause, resume; then what breaks: the connection, the page, the file.
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { check, gallery, network, settings, signIn, watchedPage } from './harness.mjs';
@@ -49,8 +49,22 @@ async function openEarly({ context }, video) {
   };
 }
 
+/** As devices name their files: one word, wider than a phone. */
+const LONG_NAME = 'Vorderkreuzbandplastik20261121T140312KameraLinks0000017Ungeschnitten.mp4';
+
 /** Uploads the sample; returns its video id once the card says ready. */
 export async function uploading(browser) {
+  const folder = mkdtempSync(join(tmpdir(), 'theatrum-e2e-'));
+  const file = join(folder, LONG_NAME);
+  symlinkSync(settings.sample, file);
+  try {
+    return await uploadingFile(browser, file);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function uploadingFile(browser, file) {
   const watched = await watchedPage(browser);
   const { page } = watched;
   await openLibrary(page);
@@ -58,8 +72,8 @@ export async function uploading(browser) {
 
   await network(page, { uploadBytesPerSecond: 150_000 });
   const finished = page.waitForResponse((answer) => /\/v1\/uploads\/\w+\/finish$/.test(answer.url()) && answer.ok(), { timeout: settings.patienceMs });
-  await chooser(page).setInputFiles(settings.sample);
-  const item = row(page, settings.sample);
+  await chooser(page).setInputFiles(file);
+  const item = row(page, file);
   await item.waitFor();
   const percents = await notePercents(page, '[data-upload]');
   await page.waitForFunction(() => Number(document.querySelector('[data-upload]')?.dataset.percent) >= 5);
