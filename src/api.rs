@@ -93,13 +93,11 @@ pub fn router(state: State) -> Router {
         .with_state(state)
 }
 
-/// Counts every 401 and 403 by address and reason (invariant 8).
+/// Counts every refusal by address and reason, those that look like 404 too (invariant 8).
 async fn count_refusals(Api(api): Api<State>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
-    if let Some(problem) = response.extensions().get::<Problem>()
-        && matches!(problem.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-    {
-        api.audit.refused(peer.ip().to_canonical(), problem.code()).await;
+    if let Some(reason) = response.extensions().get::<Problem>().and_then(Problem::refusal) {
+        api.audit.refused(peer.ip().to_canonical(), reason).await;
     }
     response
 }

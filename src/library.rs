@@ -12,7 +12,7 @@ use crate::domain::ids::{JobId, VideoId};
 use crate::domain::job::{Job, State as JobState};
 use crate::domain::role::Role;
 use crate::domain::video::{Rendition, Video};
-use crate::domain::{Error, Result};
+use crate::domain::{Error, ErrorKind, Result};
 use crate::doorbell::Doorbell;
 use crate::keys::Keys;
 use crate::links::playback::Signer;
@@ -54,6 +54,15 @@ pub struct Caller {
     pub address: String,
     /// The request's id.
     pub request_id: Option<String>,
+}
+
+/// A poster as its caller gets it.
+#[derive(Clone, Debug)]
+pub struct Poster {
+    /// Names the picture: another one has another name.
+    pub name: String,
+    /// The JPEG; `None` for those who have it.
+    pub picture: Option<Bytes>,
 }
 
 impl Caller {
@@ -107,14 +116,28 @@ impl Library {
         self.catalog.videos(&Listing { owner, ready_only, before, limit: limit.clamp(1, MOST_LISTED) }).await
     }
 
-    /// A video's poster, decrypted, with the epoch that names it; `NotFound` before it is made.
-    pub async fn poster(&self, actor: &Actor, id: &VideoId) -> Result<Bytes> {
-        let video = self.see(actor, id).await?;
+    /// A video's poster, decrypted unless the caller has the one of this name already; `NotFound` before it is made. It is in the audit
+    /// log before it leaves, and without that it does not leave (invariant 8).
+    pub async fn poster(&self, caller: &Caller, id: &VideoId, known: impl FnOnce(&str) -> bool) -> Result<Poster> {
+        let video = self.see(&caller.actor, id).await?;
         let none = || Error::not_found(format!("video {id} has no poster"));
         let (version, epoch) = video.version.zip(video.poster_epoch).ok_or_else(none)?;
-        let root = self.keys.open(id, &self.catalog.wrapped_root_key(id).await?).await?;
-        let key = Key::Poster { video: id.clone(), version, epoch: epoch.cast_unsigned() };
-        self.blobs.get_sealed(&key, &root).await
+        // A poster's blob is never overwritten, so its place names what it shows.
+        let name = format!("{version}-{epoch}");
+        let picture = if known(&name) {
+            None
+        } else {
+            let root = self.keys.open(id, &self.catalog.wrapped_root_key(id).await?).await?;
+            let key = Key::Poster { video: id.clone(), version, epoch: epoch.cast_unsigned() };
+            Some(self.blobs.get_sealed(&key, &root).await?)
+        };
+        let bytes = picture.as_ref().map_or(0, Bytes::len) as u64;
+        let unwritten = |error| {
+            let message = "the poster cannot be shown: its audit entry cannot be written";
+            Error::new(ErrorKind::Unavailable, "audit-unavailable", message).with_source(error)
+        };
+        self.audit.poster_shown(&caller.actor.subject, id, bytes).await.map_err(unwritten)?;
+        Ok(Poster { name, picture })
     }
 
     /// Deletes a video: its key and jobs in one transaction, its blobs soon after (invariant 6).
@@ -179,5 +202,5 @@ impl Library {
 
 /// `NotFound`, as if it were not there, when the actor may not see the video.
 fn visible(actor: &Actor, video: &Video) -> Result<()> {
-    decide(actor, Action::See(video)).permit().map_err(|_| Error::not_found(format!("there is no video {}", video.id)))
+    decide(actor, Action::See(video)).permit().map_err(|_| Error::hidden(format!("there is no video {}", video.id)))
 }

@@ -140,6 +140,6 @@ async fn own_row(api: &State, caller: &Caller, id: &str) -> Result<Upload, Probl
     let upload = api.ingest.catalog.upload(&UploadId::parse(id)?).await?;
     match decide(&caller.actor, Action::UseUpload(&upload.owner)).permit() {
         Ok(()) => Ok(upload),
-        Err(_) => Err(crate::domain::Error::not_found(format!("there is no upload {id}")).into()),
+        Err(_) => Err(crate::domain::Error::hidden(format!("there is no upload {id}")).into()),
     }
 }

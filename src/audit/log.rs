@@ -1,8 +1,9 @@
-//! The audit log over the catalog: decisions are appended one by one, deliveries and refusals counted by the minute.
+//! The audit log over the catalog: decisions are appended one by one, deliveries, posters and refusals counted by the minute.
 
 use super::{Delivery, Entry, Sink};
 use crate::catalog::Catalog;
 use crate::catalog::audit::{Count, CountKind};
+use crate::domain::ids::VideoId;
 use crate::domain::{Error, Result};
 use crate::transaction;
 use async_trait::async_trait;
@@ -74,6 +75,31 @@ impl Log {
         written
     }
 
+    /// Counts a poster that someone is about to see. When this returns `Ok`, the first in this minute of the video for them is durable;
+    /// send no byte before (invariant 8).
+    pub async fn poster_shown(&self, subject: &str, video: &VideoId, bytes: u64) -> Result<()> {
+        let (subject, object) = (subject.to_owned(), video.to_string());
+        self.count(Counted { minute: minute_now(), kind: CountKind::Poster, subject, object }, bytes).await
+    }
+
+    /// Writes the first access of its kind in a minute at once, and leaves the others to the next flush.
+    async fn count(&self, counted: Counted, bytes: u64) -> Result<()> {
+        let sum = Sum { accesses: 1, bytes: bytes.cast_signed() };
+        let is_first = {
+            let mut counts = self.lock();
+            let is_first = !counts.durable.contains(&counted);
+            if !is_first {
+                counts.add(counted.clone(), sum);
+            }
+            is_first
+        };
+        if is_first {
+            in_time(async { transaction!(self.catalog, |tx| tx.add_audit_count(&counted.row(sum)).await) }).await?;
+            self.lock().durable.insert(counted);
+        }
+        Ok(())
+    }
+
     async fn write(&self, pending: &HashMap<Counted, Sum>) -> Result<()> {
         transaction!(self.catalog, |tx| {
             for (counted, sum) in pending {
@@ -120,20 +146,7 @@ impl Sink for Log {
     async fn delivered(&self, delivery: &Delivery<'_>) -> Result<()> {
         let object = format!("{}/{}/{}", delivery.video, delivery.version, delivery.kind.as_str());
         let counted = Counted { minute: minute_now(), kind: CountKind::Delivery, subject: delivery.session.to_string(), object };
-        let sum = Sum { accesses: 1, bytes: delivery.bytes.cast_signed() };
-        let is_first = {
-            let mut counts = self.lock();
-            let is_first = !counts.durable.contains(&counted);
-            if !is_first {
-                counts.add(counted.clone(), sum);
-            }
-            is_first
-        };
-        if is_first {
-            in_time(async { transaction!(self.catalog, |tx| tx.add_audit_count(&counted.row(sum)).await) }).await?;
-            self.lock().durable.insert(counted);
-        }
-        Ok(())
+        self.count(counted, delivery.bytes).await
     }
 
     async fn refused(&self, address: IpAddr, reason: &'static str) {
@@ -166,7 +179,7 @@ fn minute_now() -> i64 {
 mod tests {
     use super::*;
     use crate::audit::Kind;
-    use crate::domain::ids::{SessionId, VersionId, VideoId};
+    use crate::domain::ids::{SessionId, VersionId};
 
     async fn log(folder: &tempfile::TempDir) -> Log {
         Log::new(Catalog::open_sqlite(&folder.path().join("catalog.db")).await.expect("a catalog"))

@@ -38,6 +38,7 @@ pub struct Error {
     code: &'static str,
     message: String,
     retryable: bool,
+    hides: bool,
     source: Option<Cause>,
 }
 
@@ -45,7 +46,7 @@ impl Error {
     /// An error of `kind` with a stable kebab-case `code` and a public `message`; retryable if the kind usually is.
     pub fn new(kind: ErrorKind, code: &'static str, message: impl Into<String>) -> Self {
         let retryable = matches!(kind, ErrorKind::Unavailable | ErrorKind::Timeout);
-        Self { kind, code, message: message.into(), retryable, source: None }
+        Self { kind, code, message: message.into(), retryable, hides: false, source: None }
     }
 
     /// A caller's mistake.
@@ -56,6 +57,11 @@ impl Error {
     /// A thing that is not there.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::NotFound, "not-found", message)
+    }
+
+    /// A thing that is there, but not for this caller: to them it is [`Error::not_found`], to the audit log it is a refusal.
+    pub fn hidden(message: impl Into<String>) -> Self {
+        Self { hides: true, ..Self::not_found(message) }
     }
 
     /// A state that forbids the call.
@@ -105,6 +111,11 @@ impl Error {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         self.retryable
+    }
+
+    /// Whether someone was refused and is not told so: see [`Error::hidden`].
+    pub fn hides_a_refusal(&self) -> bool {
+        self.hides
     }
 
     /// The message followed by every cause, for logs and dead letters.

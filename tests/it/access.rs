@@ -121,7 +121,7 @@ async fn every_route_refuses_whom_it_must() {
                 404 => drop(problem(answer, 404, "not-found").await),
                 _ => assert_eq!(answer.status().as_u16(), expected, "{method} {path}"),
             }
-            refused += i64::from(expected == 403);
+            refused += i64::from(matches!(expected, 403 | 404));
         }
     }
     assert_eq!(house.refusals(refused).await, refused);
@@ -175,6 +175,31 @@ async fn each_decision_to_play_is_in_the_audit_log() {
     }
     let expected = [("delete", "deny"), ("playback", "allow"), ("delete", "deny"), ("playback", "deny")];
     assert_eq!(decisions, expected.map(|(action, decision)| (action.to_owned(), decision.to_owned())));
+}
+
+/// Tier: `make test`. invariant 8: whoever sees a still of a video is in the audit log first, by name, also when they had it already.
+#[tokio::test]
+async fn each_poster_is_counted_before_it_is_shown() {
+    let house = House::open().await;
+    let server = &house.server;
+    let viewer = server.client(&server.token("viewer", "vera"));
+    let path = format!("/v1/videos/{}/poster", house.ready);
+    let catalog = server.catalog().await;
+    let seen = async || catalog.audit_count(CountKind::Poster, "vera").await.expect("a count");
+    assert_eq!(seen().await, 0);
+    let first = viewer.send(Method::GET, &path, &Value::Null).await;
+    assert_eq!((first.status().as_u16(), seen().await), (200, 1), "durable before the bytes");
+    let etag = header(&first, "etag").to_owned();
+    assert!(first.bytes().await.expect("a picture").starts_with(&[0xff, 0xd8]), "a JPEG");
+    let again = viewer.http.get(format!("{}{path}", server.url())).bearer_auth(server.token("viewer", "vera"));
+    assert_eq!(again.header("if-none-match", etag).send().await.expect("an answer").status().as_u16(), 304);
+    let begun = Instant::now();
+    while seen().await != 2 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", seen().await);
+        tokio::time::sleep(Duration::from_millis(50)).await; // tidy: polling
+    }
+    server.make_unwritable("audit_counts").await;
+    problem(server.client(&server.token("viewer", "otto")).send(Method::GET, &path, &Value::Null).await, 503, "audit-unavailable").await;
 }
 
 /// An administrator's client.
