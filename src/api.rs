@@ -7,6 +7,7 @@ mod auth;
 mod health;
 mod jobs;
 mod page;
+mod path;
 mod playback;
 mod session;
 mod site;
@@ -82,10 +83,11 @@ pub fn router(state: State) -> Router {
         .method_not_allowed_fallback(wrong_method);
     Router::new()
         .nest("/v1", v1)
-        .route("/t/{token}/v/{video}/{version}/{rendition}/keys/{index}", get(playback::key))
+        .route("/t/{token}/v/{video}/{version}/{rendition}/keys/{index}", get(playback::key).fallback(playback::wrong_method))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(page::serve)
+        .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(state.clone(), count_refusals))
         .layer(from_fn_with_state(state.clone(), site::headers))

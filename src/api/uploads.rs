@@ -2,13 +2,14 @@
 
 use super::State;
 use super::auth::{Json, SignedIn};
+use super::path::Path;
 use crate::domain::ids::UploadId;
 use crate::domain::upload::{Part, Request, Upload};
 use crate::ingest::{Declared, Finished};
 use crate::library::Caller;
 use crate::policy::{Action, decide};
 use crate::problem::Problem;
-use axum::extract::{Path, State as Api};
+use axum::extract::State as Api;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};

@@ -2,12 +2,13 @@
 
 use super::State;
 use super::auth::SignedIn;
+use super::path::Path;
 use crate::domain::Result;
 use crate::domain::ids::VideoId;
 use crate::domain::video::{Refusal, Rendition, Video};
 use crate::library::{MOST_LISTED, Poster};
 use crate::problem::Problem;
-use axum::extract::{Path, Query, State as Api};
+use axum::extract::{Query, State as Api};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
