@@ -122,6 +122,7 @@ async fn every_route_refuses_whom_it_must() {
         refused += 3;
         for (client, expected) in [(server.client(&viewer), to_viewer), (server.client(&author), to_author)] {
             let answer = client.send(method.clone(), &path, &body).await;
+            assert_eq!(header(&answer, "cache-control"), kept(&path, expected), "{method} {path}");
             match expected {
                 403 => drop(problem(answer, 403, "not-allowed").await),
                 404 => drop(problem(answer, 404, "not-found").await),
@@ -131,6 +132,16 @@ async fn every_route_refuses_whom_it_must() {
         }
     }
     assert_eq!(house.refusals(refused).await, refused);
+}
+
+/// What a cache may do with an answer of the API: keep none but a poster, and that only to ask whether it is still the one.
+fn kept(path: &str, status: u16) -> &'static str {
+    match path {
+        _ if status != 200 => "no-store",
+        _ if path.ends_with("/poster") => "private, no-cache",
+        "/v1/events" => "no-cache",
+        _ => "no-store",
+    }
 }
 
 /// Tier: `make test`. invariant 9: what is open to everyone is this, and no more.
