@@ -11,7 +11,7 @@ use crate::domain::event::Kind as EventKind;
 use crate::domain::ids::{JobId, VideoId};
 use crate::domain::job::{Job, State as JobState};
 use crate::domain::role::Role;
-use crate::domain::video::{Rendition, Video};
+use crate::domain::video::{Rendition, State, Video};
 use crate::domain::{Error, ErrorKind, Result};
 use crate::doorbell::Doorbell;
 use crate::keys::Keys;
@@ -87,6 +87,13 @@ impl Library {
         let video = self.catalog.video(id).await?;
         visible(actor, &video)?;
         Ok(video)
+    }
+
+    /// Whether the actor could see a video, now deleted, at any time before.
+    pub async fn could_see(&self, actor: &Actor, id: &VideoId) -> Result<bool> {
+        let deleted = self.catalog.deleted_video(id).await?;
+        let state = if deleted.ready_at.is_some() { State::Ready } else { State::Processing };
+        Ok(decide(actor, Action::See(&Video { state, ..deleted })).permit().is_ok())
     }
 
     /// Lets an allowed action pass; a denied one is in the audit log before the caller hears of it (invariant 8).

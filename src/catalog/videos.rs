@@ -52,6 +52,12 @@ impl Catalog {
         row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no video {id}"))), video)
     }
 
+    /// What is left of a deleted video: whose it was, and whether it was ever ready.
+    pub async fn deleted_video(&self, id: &VideoId) -> Result<Video> {
+        let row = self.fetch_optional("SELECT * FROM videos WHERE id = $1 AND state = 'deleted'", args![id]).await?;
+        row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no deleted video {id}"))), video)
+    }
+
     /// Videos, newest first (ids are ordered by time).
     pub async fn videos(&self, listing: &Listing) -> Result<Vec<Video>> {
         let sql = "SELECT * FROM videos WHERE state <> 'deleted' AND ($1 IS NULL OR owner = $1) AND ($2 = 0 OR state = 'ready')

@@ -1,6 +1,7 @@
 //! Who gets what: every route asked by everyone who must not have it (invariant 9), and what is written down of it (invariant 8).
 
 mod cookie;
+mod feed;
 mod keys;
 mod odd;
 

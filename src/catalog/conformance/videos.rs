@@ -77,11 +77,14 @@ async fn a_refused_video_says_why_and_is_purged_later(db: &Db) -> Result<()> {
 
 async fn a_deleted_video_is_gone_and_purged_at_once(db: &Db) -> Result<()> {
     let video = db.video_of("ada").await?;
+    assert!(is_missing(&db.catalog.deleted_video(&video).await));
     let now = transaction!(db.catalog, |tx| {
         tx.delete_video(&video).await?;
         tx.now().await
     })?;
     assert!(is_missing(&db.catalog.video(&video).await));
+    let left = db.catalog.deleted_video(&video).await?;
+    assert_eq!((left.owner.as_str(), left.state, left.ready_at), ("ada", State::Deleted, None));
     assert!(is_missing(&transaction!(db.catalog, |tx| tx.delete_video(&video).await)));
     assert!(is_missing(&transaction!(db.catalog, |tx| tx.delete_video(&VideoId::new()).await)));
     assert_eq!(listed(db, &ALL).await?, []);
