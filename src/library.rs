@@ -6,7 +6,7 @@ use crate::audit::{Entry, Log};
 use crate::blobs::{Blobs, Key};
 use crate::catalog::Catalog;
 use crate::catalog::jobs::Listing as JobListing;
-use crate::catalog::videos::Listing;
+use crate::catalog::videos::{Listing, Unready};
 use crate::domain::event::Kind as EventKind;
 use crate::domain::ids::{JobId, VideoId};
 use crate::domain::job::{Job, State as JobState};
@@ -115,12 +115,13 @@ impl Library {
 
     /// At most `limit` videos that the actor may see, newest first, after `before`.
     pub async fn list(&self, actor: &Actor, before: Option<VideoId>, limit: u64) -> Result<Vec<Video>> {
-        let (owner, ready_only) = match actor.role {
-            Role::Admin => (None, false),
-            Role::Author => (Some(actor.subject.clone()), false),
-            Role::Viewer => (None, true),
+        // As the policy says of `Action::See`, in one query.
+        let unready = match actor.role {
+            Role::Admin => Unready::Everyones,
+            Role::Author => Unready::Of(actor.subject.clone()),
+            Role::Viewer => Unready::Nobodys,
         };
-        self.catalog.videos(&Listing { owner, ready_only, before, limit: limit.clamp(1, MOST_LISTED) }).await
+        self.catalog.videos(&Listing { unready, before, limit: limit.clamp(1, MOST_LISTED) }).await
     }
 
     /// A video's poster, decrypted unless the caller has the one of this name already; `NotFound` before it is made. It is in the audit

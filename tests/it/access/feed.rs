@@ -80,3 +80,39 @@ async fn a_removal_is_told_to_those_who_could_see_the_video() {
     assert_eq!(strangers.removed_until(ready).await, [ready.as_str()]);
     assert_eq!(owners.removed_until(ready).await, [refused.as_str(), ready.as_str()]);
 }
+
+/// Tier: `make test`. invariant 9: a list holds what its reader may see, page by page, and nothing else; each may watch all that is ready,
+/// and delete only what is theirs.
+#[tokio::test]
+async fn a_list_holds_what_its_reader_may_see() {
+    let house = House::open().await;
+    let (server, ready, refused) = (&house.server, house.ready.as_str(), house.refused.as_str());
+    give(server, refused, "otto").await;
+    for (role, subject, expected) in [
+        ("admin", "root", vec![refused, ready]),
+        ("author", "otto", vec![refused, ready]),
+        ("author", "ida", vec![ready]),
+        ("viewer", "otto", vec![ready]),
+    ] {
+        let client = server.client(&server.token(role, subject));
+        let (mut listed, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = client.get(&format!("/v1/videos?limit=1{cursor}")).await;
+            listed
+                .extend(page["videos"].as_array().expect("videos").iter().map(|video| video["video"].as_str().expect("an id").to_owned()));
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(listed, expected, "{role} {subject}");
+        for video in [ready, refused] {
+            let shown = client.send(Method::GET, &format!("/v1/videos/{video}"), &Value::Null).await.status() == 200;
+            assert_eq!(shown, expected.contains(&video), "{role} {subject}: what is listed is shown");
+        }
+        client.post(&format!("/v1/videos/{ready}/playback"), &Value::Null).await;
+        if role != "admin" {
+            problem(client.send(Method::DELETE, &format!("/v1/videos/{ready}"), &Value::Null).await, 403, "not-allowed").await;
+        }
+    }
+    let owner = server.client(&server.token("author", "otto"));
+    ok(owner.send(Method::DELETE, &format!("/v1/videos/{refused}"), &Value::Null).await).await;
+}
