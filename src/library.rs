@@ -7,6 +7,7 @@ use crate::blobs::{Blobs, Key};
 use crate::catalog::Catalog;
 use crate::catalog::jobs::Listing as JobListing;
 use crate::catalog::videos::{Listing, Unready};
+use crate::domain::error::public_part;
 use crate::domain::event::Kind as EventKind;
 use crate::domain::ids::{JobId, VideoId};
 use crate::domain::job::{Job, State as JobState};
@@ -168,11 +169,13 @@ impl Library {
         Ok(())
     }
 
-    /// Jobs that the actor may see.
+    /// Jobs that the actor may see. What a failure was caused by is for operators: the rest hear its public part.
     pub async fn jobs(&self, actor: &Actor, state: Option<JobState>, video: Option<VideoId>) -> Result<Vec<Job>> {
         decide(actor, Action::ListJobs).permit()?;
         let owner = (actor.role != Role::Admin).then(|| actor.subject.clone());
-        self.catalog.jobs(&JobListing { state, video, owner }).await
+        let jobs = self.catalog.jobs(&JobListing { state, video, owner }).await?;
+        let is_operator = decide(actor, Action::Operate).permit().is_ok();
+        Ok(if is_operator { jobs } else { jobs.into_iter().map(without_causes).collect() })
     }
 
     /// The dead letters.
@@ -206,6 +209,11 @@ impl Library {
         self.doorbell.video_changed(&job.video);
         Ok(())
     }
+}
+
+fn without_causes(job: Job) -> Job {
+    let last_error = job.last_error.map(|chain| public_part(&chain).to_owned());
+    Job { last_error, stderr_tail: None, ..job }
 }
 
 /// `NotFound`, as if it were not there, when the actor may not see the video.

@@ -193,6 +193,24 @@ async fn each_decision_to_play_is_in_the_audit_log() {
     assert_eq!(decisions, expected.map(|(action, decision)| (action.to_owned(), decision.to_owned())));
 }
 
+/// Tier: `make test`. An author learns that a job of theirs failed, and an operator why: causes name paths and hosts.
+#[tokio::test]
+async fn the_causes_of_a_failure_are_for_operators() {
+    let house = House::open().await;
+    let (server, video) = (&house.server, &house.ready);
+    let chain = "could not read the source: /srv/secret/part-1: no such file";
+    let mut rows = server.rows().await;
+    let spoil = sqlx::query("UPDATE jobs SET last_error = $1, stderr_tail = '/srv/secret' WHERE video_id = $2").bind(chain).bind(video);
+    spoil.execute(&mut rows).await.expect("spoilt");
+    sqlx::query("UPDATE videos SET owner = 'otto' WHERE id = $1").bind(video).execute(&mut rows).await.expect("given");
+    for (role, expected) in [("author", "could not read the source"), ("admin", chain)] {
+        let answer = server.client(&server.token(role, "otto")).get(&format!("/v1/jobs?video={video}")).await;
+        let jobs = answer["jobs"].as_array().expect("jobs");
+        assert!(!jobs.is_empty() && jobs.iter().all(|job| job["last_error"] == expected), "{answer}");
+        assert_eq!(answer.to_string().contains("secret"), role == "admin");
+    }
+}
+
 /// Tier: `make test`. invariant 8: whoever sees a still of a video is in the audit log first, by name, also when they had it already.
 #[tokio::test]
 async fn each_poster_is_counted_before_it_is_shown() {
