@@ -6,25 +6,28 @@ use crate::support::server::Server;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::time::Instant;
 
+/// No test waits longer for one feed, whatever heartbeats it sends meanwhile.
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// An open event stream.
 struct Feed {
     response: Response,
     text: String,
+    opened: Instant,
 }
 
 impl Feed {
     async fn open(client: &Client) -> Self {
         let response = client.send(Method::GET, "/v1/events", &Value::Null).await;
         assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, "text/event-stream"));
-        Self { response, text: String::new() }
+        Self { response, text: String::new(), opened: Instant::now() }
     }
 
     /// Whether more came before the end.
     async fn more(&mut self) -> bool {
-        let chunk = tokio::time::timeout(LONGEST, self.response.chunk()).await.expect("an event or the end, in time");
+        let chunk = tokio::time::timeout_at(self.opened + LONGEST, self.response.chunk()).await.expect("an event or the end, in time");
         let chunk = chunk.expect("a stream that ends well");
         self.text.push_str(&String::from_utf8_lossy(chunk.as_deref().unwrap_or_default()));
         chunk.is_some()
