@@ -7,6 +7,7 @@ mod auth;
 mod health;
 mod jobs;
 mod page;
+mod path;
 mod playback;
 mod session;
 mod site;
@@ -82,10 +83,11 @@ pub fn router(state: State) -> Router {
         .method_not_allowed_fallback(wrong_method);
     Router::new()
         .nest("/v1", v1)
-        .route("/t/{token}/v/{video}/{version}/{rendition}/keys/{index}", get(playback::key))
+        .route("/t/{token}/v/{video}/{version}/{rendition}/keys/{index}", get(playback::key).fallback(playback::wrong_method))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(page::serve)
+        .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(state.clone(), count_refusals))
         .layer(from_fn_with_state(state.clone(), site::headers))
@@ -93,13 +95,11 @@ pub fn router(state: State) -> Router {
         .with_state(state)
 }
 
-/// Counts every 401 and 403 by address and reason (invariant 8).
+/// Counts every refusal by address and reason, those that look like 404 too (invariant 8).
 async fn count_refusals(Api(api): Api<State>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
-    if let Some(problem) = response.extensions().get::<Problem>()
-        && matches!(problem.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-    {
-        api.audit.refused(peer.ip().to_canonical(), problem.code()).await;
+    if let Some(reason) = response.extensions().get::<Problem>().and_then(Problem::refusal) {
+        api.audit.refused(peer.ip().to_canonical(), reason).await;
     }
     response
 }

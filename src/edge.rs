@@ -15,13 +15,13 @@ pub use origin::{Origin, Pieces};
 
 use crate::audit;
 use crate::links::playback::Verifier;
-use crate::problem::{self, Problem};
+use crate::problem;
 use axum::Router;
 use axum::middleware::{from_fn, map_response};
 use axum::response::Response;
 use axum::routing::get;
-use http::header::{ALLOW, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderName, HeaderValue};
 use playlist::Compressor;
 use std::fmt;
 use std::sync::Arc;
@@ -59,18 +59,13 @@ impl fmt::Debug for State {
 /// The server must be made by `into_make_service_with_connect_info::<SocketAddr>()`: refusals and deliveries are logged
 /// by the address of the connection, and headers such as `X-Forwarded-For` are not believed.
 pub fn router(state: State) -> Router {
-    let deliver = get(delivery::deliver).fallback(method_not_allowed);
+    let deliver = get(delivery::deliver).fallback(delivery::wrong_method);
     PATHS
         .into_iter()
         .fold(Router::new(), |router, path| router.route(path, deliver.clone()))
         .layer(map_response(protect))
         .layer(from_fn(problem::identify))
         .with_state(state)
-}
-
-async fn method_not_allowed() -> Problem {
-    let detail = "videos can only be read here: use GET or HEAD";
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail).with_header(ALLOW, HeaderValue::from_static("GET, HEAD"))
 }
 
 /// The token is in the path, so the path must not become anyone's referrer; and no other site's page may embed what a

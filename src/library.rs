@@ -6,13 +6,14 @@ use crate::audit::{Entry, Log};
 use crate::blobs::{Blobs, Key};
 use crate::catalog::Catalog;
 use crate::catalog::jobs::Listing as JobListing;
-use crate::catalog::videos::Listing;
+use crate::catalog::videos::{Listing, Unready};
+use crate::domain::error::public_part;
 use crate::domain::event::Kind as EventKind;
 use crate::domain::ids::{JobId, VideoId};
 use crate::domain::job::{Job, State as JobState};
 use crate::domain::role::Role;
-use crate::domain::video::{Rendition, Video};
-use crate::domain::{Error, Result};
+use crate::domain::video::{Rendition, State, Video};
+use crate::domain::{Error, ErrorKind, Result};
 use crate::doorbell::Doorbell;
 use crate::keys::Keys;
 use crate::links::playback::Signer;
@@ -56,6 +57,15 @@ pub struct Caller {
     pub request_id: Option<String>,
 }
 
+/// A poster as its caller gets it.
+#[derive(Clone, Debug)]
+pub struct Poster {
+    /// Names the picture: another one has another name.
+    pub name: String,
+    /// The JPEG; `None` for those who have it.
+    pub picture: Option<Bytes>,
+}
+
 impl Caller {
     /// An entry for the audit log, to be completed by its use case.
     pub fn entry(&self, action: &str, decision: Decision) -> Entry {
@@ -80,6 +90,13 @@ impl Library {
         Ok(video)
     }
 
+    /// Whether the actor could see a video, now deleted, at any time before.
+    pub async fn could_see(&self, actor: &Actor, id: &VideoId) -> Result<bool> {
+        let deleted = self.catalog.deleted_video(id).await?;
+        let state = if deleted.ready_at.is_some() { State::Ready } else { State::Processing };
+        Ok(decide(actor, Action::See(&Video { state, ..deleted })).permit().is_ok())
+    }
+
     /// Lets an allowed action pass; a denied one is in the audit log before the caller hears of it (invariant 8).
     async fn permit(&self, caller: &Caller, action: &str, video: &Video, decision: Decision) -> Result<()> {
         if decision.permit().is_err() {
@@ -99,22 +116,37 @@ impl Library {
 
     /// At most `limit` videos that the actor may see, newest first, after `before`.
     pub async fn list(&self, actor: &Actor, before: Option<VideoId>, limit: u64) -> Result<Vec<Video>> {
-        let (owner, ready_only) = match actor.role {
-            Role::Admin => (None, false),
-            Role::Author => (Some(actor.subject.clone()), false),
-            Role::Viewer => (None, true),
+        // As the policy says of `Action::See`, in one query.
+        let unready = match actor.role {
+            Role::Admin => Unready::Everyones,
+            Role::Author => Unready::Of(actor.subject.clone()),
+            Role::Viewer => Unready::Nobodys,
         };
-        self.catalog.videos(&Listing { owner, ready_only, before, limit: limit.clamp(1, MOST_LISTED) }).await
+        self.catalog.videos(&Listing { unready, before, limit: limit.clamp(1, MOST_LISTED) }).await
     }
 
-    /// A video's poster, decrypted, with the epoch that names it; `NotFound` before it is made.
-    pub async fn poster(&self, actor: &Actor, id: &VideoId) -> Result<Bytes> {
-        let video = self.see(actor, id).await?;
+    /// A video's poster, decrypted unless the caller has the one of this name already; `NotFound` before it is made. It is in the audit
+    /// log before it leaves, and without that it does not leave (invariant 8).
+    pub async fn poster(&self, caller: &Caller, id: &VideoId, known: impl FnOnce(&str) -> bool) -> Result<Poster> {
+        let video = self.see(&caller.actor, id).await?;
         let none = || Error::not_found(format!("video {id} has no poster"));
         let (version, epoch) = video.version.zip(video.poster_epoch).ok_or_else(none)?;
-        let root = self.keys.open(id, &self.catalog.wrapped_root_key(id).await?).await?;
-        let key = Key::Poster { video: id.clone(), version, epoch: epoch.cast_unsigned() };
-        self.blobs.get_sealed(&key, &root).await
+        // A poster's blob is never overwritten, so its place names what it shows.
+        let name = format!("{version}-{epoch}");
+        let picture = if known(&name) {
+            None
+        } else {
+            let root = self.keys.open(id, &self.catalog.wrapped_root_key(id).await?).await?;
+            let key = Key::Poster { video: id.clone(), version, epoch: epoch.cast_unsigned() };
+            Some(self.blobs.get_sealed(&key, &root).await?)
+        };
+        let bytes = picture.as_ref().map_or(0, Bytes::len) as u64;
+        let unwritten = |error| {
+            let message = "the poster cannot be shown: its audit entry cannot be written";
+            Error::new(ErrorKind::Unavailable, "audit-unavailable", message).with_source(error)
+        };
+        self.audit.poster_shown(&caller.actor.subject, id, bytes).await.map_err(unwritten)?;
+        Ok(Poster { name, picture })
     }
 
     /// Deletes a video: its key and jobs in one transaction, its blobs soon after (invariant 6).
@@ -137,11 +169,13 @@ impl Library {
         Ok(())
     }
 
-    /// Jobs that the actor may see.
+    /// Jobs that the actor may see. What a failure was caused by is for operators: the rest hear its public part.
     pub async fn jobs(&self, actor: &Actor, state: Option<JobState>, video: Option<VideoId>) -> Result<Vec<Job>> {
         decide(actor, Action::ListJobs).permit()?;
         let owner = (actor.role != Role::Admin).then(|| actor.subject.clone());
-        self.catalog.jobs(&JobListing { state, video, owner }).await
+        let jobs = self.catalog.jobs(&JobListing { state, video, owner }).await?;
+        let is_operator = decide(actor, Action::Operate).permit().is_ok();
+        Ok(if is_operator { jobs } else { jobs.into_iter().map(without_causes).collect() })
     }
 
     /// The dead letters.
@@ -177,7 +211,12 @@ impl Library {
     }
 }
 
+fn without_causes(job: Job) -> Job {
+    let last_error = job.last_error.map(|chain| public_part(&chain).to_owned());
+    Job { last_error, stderr_tail: None, ..job }
+}
+
 /// `NotFound`, as if it were not there, when the actor may not see the video.
 fn visible(actor: &Actor, video: &Video) -> Result<()> {
-    decide(actor, Action::See(video)).permit().map_err(|_| Error::not_found(format!("there is no video {}", video.id)))
+    decide(actor, Action::See(video)).permit().map_err(|_| Error::hidden(format!("there is no video {}", video.id)))
 }

@@ -40,12 +40,16 @@ pub struct Problem {
     members: Map<String, Value>,
     headers: HeaderMap,
     request_id: Option<RequestId>,
+    hides: bool,
 }
+
+/// The reason under which a refusal is counted that its caller is not told of.
+const HIDDEN: &str = "hidden";
 
 impl Problem {
     /// A problem with its HTTP status, its stable kebab-case code and one public sentence.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), members: Map::new(), headers: HeaderMap::new(), request_id: None }
+        Self { status, code, detail: detail.into(), members: Map::new(), headers: HeaderMap::new(), request_id: None, hides: false }
     }
 
     /// The same problem with an extension member (RFC 9457 §3.2), such as the numbers of missing parts.
@@ -72,6 +76,12 @@ impl Problem {
         self.code
     }
 
+    /// Why someone was refused, for the audit log: the code of a 401 or 403, or that the thing was hidden from them by a 404 (invariant 8).
+    pub fn refusal(&self) -> Option<&'static str> {
+        let refuses = matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if refuses { Some(self.code) } else { self.hides.then_some(HIDDEN) }
+    }
+
     fn document(&self) -> Value {
         let mut document = self.members.clone();
         document.insert("type".to_owned(), json!("about:blank"));
@@ -95,7 +105,7 @@ impl From<Error> for Problem {
         } else {
             tracing::debug!(code = error.code(), cause = %error.chain(), "request refused");
         }
-        Self::new(status, error.code(), error.message())
+        Self { hides: error.hides_a_refusal(), ..Self::new(status, error.code(), error.message()) }
     }
 }
 
@@ -208,6 +218,17 @@ mod tests {
         assert_eq!(document["missing"], json!([3, 7]));
         assert_eq!(parts.headers[http::header::ALLOW], "GET");
         assert_eq!(parts.headers[WWW_AUTHENTICATE], "Bearer");
+    }
+
+    /// invariant 8: a refusal is counted even where the caller must not learn that it was one.
+    #[test]
+    fn a_hidden_refusal_is_one_to_the_log_only() {
+        let hidden = Problem::from(Error::hidden("there is no video 1"));
+        let absent = Problem::from(Error::not_found("there is no video 1"));
+        assert_eq!(hidden.document(), absent.document());
+        assert_eq!((hidden.refusal(), absent.refusal()), (Some("hidden"), None));
+        let denied = Problem::from(Error::new(ErrorKind::Forbidden, "not-allowed", "no"));
+        assert_eq!(denied.refusal(), Some("not-allowed"));
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use super::State;
 use super::auth::SignedIn;
+use super::path::Path;
 use crate::domain::ids::{JobId, VideoId};
 use crate::domain::job::{Job, Kind, State as JobState};
 use crate::problem::Problem;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State as Api};
+use axum::extract::{Query, State as Api};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};

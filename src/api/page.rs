@@ -3,8 +3,8 @@
 use crate::problem::Problem;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, Method, StatusCode};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 const INDEX: &str = "index.html";
@@ -20,7 +20,9 @@ struct Files;
 pub(super) async fn serve(request: Request) -> Response {
     let path = request.uri().path().trim_start_matches('/');
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "the page can only be read").into_response();
+        return Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "the page can only be read")
+            .with_header(ALLOW, HeaderValue::from_static("GET, HEAD"))
+            .into_response();
     }
     let (name, file) = match Files::get(path) {
         Some(file) => (path, Some(file)),

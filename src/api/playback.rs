@@ -2,17 +2,21 @@
 
 use super::State;
 use super::auth::{SignedIn, now_ms};
+use super::path::Path;
 use crate::domain::ids::VideoId;
 use crate::domain::video::RenditionName;
 use crate::domain::{Error, ErrorKind};
 use crate::library::Viewer;
+use crate::links::playback::Pass;
 use crate::problem::{Problem, RequestId};
 use axum::Extension;
-use axum::extract::{ConnectInfo, Path, State as Api};
+use axum::extract::{ConnectInfo, State as Api};
 use axum::response::{IntoResponse, Response};
+use http::Uri;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Digits of a key index: more segments than a thousand years have.
 const MAX_INDEX_DIGITS: usize = 9;
@@ -24,14 +28,29 @@ struct Session {
     session: crate::domain::ids::SessionId,
 }
 
-/// The pieces of a key's path.
-#[derive(Deserialize)]
-pub(super) struct KeyPath {
-    token: String,
-    video: String,
-    version: String,
-    rendition: String,
-    index: String,
+/// The pieces of a key's path, as they were sent: none of them needs percent-encoding, so none is undone, and the token is judged first
+/// whatever the others are.
+struct KeyPath<'a> {
+    token: &'a str,
+    video: &'a str,
+    version: &'a str,
+    rendition: &'a str,
+    index: &'a str,
+}
+
+impl<'a> KeyPath<'a> {
+    /// Takes a path of the key route apart.
+    fn of(uri: &'a Uri) -> Self {
+        let mut pieces = uri.path().split('/').skip(2);
+        let mut piece = || pieces.next().unwrap_or_default();
+        let (token, _, video, version, rendition, _, index) = (piece(), piece(), piece(), piece(), piece(), piece(), piece());
+        Self { token, video, version, rendition, index }
+    }
+
+    /// What the token says, if it is for this path.
+    fn pass(&self, api: &State) -> Result<Arc<Pass>, Error> {
+        api.verifier.verify_for(self.token, self.video, self.version, now_ms())
+    }
 }
 
 /// `POST /v1/videos/{id}/playback`.
@@ -47,18 +66,25 @@ pub(super) async fn key(
     Api(api): Api<State>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request_id: Option<Extension<RequestId>>,
-    Path(path): Path<KeyPath>,
+    uri: Uri,
 ) -> Result<Response, Problem> {
-    let pass = api.verifier.verify_for(&path.token, &path.video, &path.version, now_ms())?;
-    let rendition = RenditionName::parse(&path.rendition)?;
+    let path = KeyPath::of(&uri);
+    let pass = path.pass(&api)?;
+    let rendition = RenditionName::parse(path.rendition)?;
     let viewer = Viewer {
         pass: &pass,
         address: peer.ip().to_canonical().to_string(),
         request_id: request_id.map(|Extension(id)| id.as_str().to_owned()),
     };
-    let key = api.library.release_key(&viewer, &rendition, index(&path.index)?).await?;
+    let key = api.library.release_key(&viewer, &rendition, index(path.index)?).await?;
     let headers = [(CACHE_CONTROL, "no-store"), (CONTENT_TYPE, "application/octet-stream")];
     Ok((headers, key.as_bytes().to_vec()).into_response())
+}
+
+/// Any other method on a key's path: whoever has no token for it learns no more than that.
+pub(super) async fn wrong_method(Api(api): Api<State>, uri: Uri) -> Result<Problem, Problem> {
+    KeyPath::of(&uri).pass(&api)?;
+    Ok(super::wrong_method().await)
 }
 
 fn index(text: &str) -> Result<u32, Error> {

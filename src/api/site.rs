@@ -6,7 +6,7 @@ use crate::links::Token;
 use axum::extract::{Request, State as Api};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::{HeaderName, HeaderValue};
 
 const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
@@ -59,10 +59,15 @@ impl Site {
     }
 }
 
-/// Middleware: the headers that every answer of this role carries.
+/// Middleware: the headers that every answer of this role carries. What the API says is about one caller and one moment: no cache keeps it
+/// unless its handler says so.
 pub(super) async fn headers(Api(api): Api<State>, request: Request, next: Next) -> Response {
+    let is_api = request.uri().path().starts_with("/v1");
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
+    if is_api && !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     headers.insert(CONTENT_SECURITY_POLICY, api.site.policy.clone());
     for (name, value) in [
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -1,7 +1,7 @@
 //! Server-sent events: a video's view whenever it changes (WHATWG HTML §9.2).
 
 use super::State;
-use super::auth::SignedIn;
+use super::auth::{SignedIn, now_ms};
 use super::videos::View;
 use crate::domain::ErrorKind;
 use crate::domain::ids::VideoId;
@@ -18,6 +18,7 @@ use serde_json::json;
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
+use tokio::time::Instant;
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
@@ -32,13 +33,15 @@ struct Listener {
     actor: Actor,
     only: Option<VideoId>,
     first: Option<VideoId>,
+    /// When the token ends that opened the stream.
+    end: Instant,
     changes: Receiver<VideoId>,
 }
 
 /// `GET /v1/events`, `GET /v1/events?video=ID`.
 pub(super) async fn events(
     Api(api): Api<State>,
-    SignedIn { caller, .. }: SignedIn,
+    SignedIn { caller, access }: SignedIn,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(filter) = filter.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed-query", error.body_text()))?;
@@ -47,7 +50,9 @@ pub(super) async fn events(
     if let Some(video) = &only {
         api.library.see(&caller.actor, video).await?;
     }
-    let listener = Listener { api, actor: caller.actor, first: only.clone(), only, changes };
+    let left_ms = u64::try_from(access.expires_at_ms - now_ms()).unwrap_or_default();
+    let end = Instant::now() + Duration::from_millis(left_ms);
+    let listener = Listener { api, actor: caller.actor, first: only.clone(), only, end, changes };
     Ok(Sse::new(stream_of(listener)).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
 }
 
@@ -59,7 +64,8 @@ fn stream_of(listener: Listener) -> impl Stream<Item = Result<Event, Infallible>
 }
 
 impl Listener {
-    /// The next event; `None` ends the stream: the process drains, or changes were missed and the client must load the list again.
+    /// The next event; `None` ends the stream: the process drains, the token has expired, or changes were missed and the client must load
+    /// the list again.
     async fn next(&mut self) -> Option<Event> {
         loop {
             let video = match self.first.take() {
@@ -76,7 +82,9 @@ impl Listener {
 
     async fn change(&mut self) -> Option<VideoId> {
         tokio::select! {
+            biased;
             () = self.api.draining.cancelled() => None,
+            () = tokio::time::sleep_until(self.end) => None,
             change = self.changes.recv() => change.ok(),
         }
     }
@@ -84,13 +92,19 @@ impl Listener {
     async fn event(&self, id: VideoId) -> Option<Event> {
         let video = match self.api.library.catalog.video(&id).await {
             Ok(video) => video,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Event::default().event("removed").json_data(json!({"video": id})).ok();
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return self.removed(&id).await,
             Err(_) => return None,
         };
         decide(&self.actor, Action::See(&video)).permit().ok()?;
         let view = View::of(&self.api, video).await.ok()?;
         Event::default().event("video").json_data(view).ok()
+    }
+
+    /// For those who could see the video: that it is gone. Nobody else learns that it was there.
+    async fn removed(&self, id: &VideoId) -> Option<Event> {
+        if !self.api.library.could_see(&self.actor, id).await.ok()? {
+            return None;
+        }
+        Event::default().event("removed").json_data(json!({"video": id})).ok()
     }
 }

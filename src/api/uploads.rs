@@ -2,13 +2,14 @@
 
 use super::State;
 use super::auth::{Json, SignedIn};
+use super::path::Path;
 use crate::domain::ids::UploadId;
 use crate::domain::upload::{Part, Request, Upload};
 use crate::ingest::{Declared, Finished};
 use crate::library::Caller;
 use crate::policy::{Action, decide};
 use crate::problem::Problem;
-use axum::extract::{Path, State as Api};
+use axum::extract::State as Api;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -140,6 +141,6 @@ async fn own_row(api: &State, caller: &Caller, id: &str) -> Result<Upload, Probl
     let upload = api.ingest.catalog.upload(&UploadId::parse(id)?).await?;
     match decide(&caller.actor, Action::UseUpload(&upload.owner)).permit() {
         Ok(()) => Ok(upload),
-        Err(_) => Err(crate::domain::Error::not_found(format!("there is no upload {id}")).into()),
+        Err(_) => Err(crate::domain::Error::hidden(format!("there is no upload {id}")).into()),
     }
 }

@@ -2,15 +2,16 @@
 
 use super::State;
 use super::auth::SignedIn;
+use super::path::Path;
 use crate::domain::Result;
 use crate::domain::ids::VideoId;
 use crate::domain::video::{Refusal, Rendition, Video};
-use crate::library::MOST_LISTED;
+use crate::library::{MOST_LISTED, Poster};
 use crate::problem::Problem;
-use axum::extract::{Path, Query, State as Api};
+use axum::extract::{Query, State as Api};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -136,14 +137,16 @@ pub(super) async fn poster(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> std::result::Result<Response, Problem> {
-    let id = VideoId::parse(&id)?;
-    let video = api.library.see(&caller.actor, &id).await?;
-    // A poster's blob is never overwritten, so its name is its version.
-    let etag = format!("\"{}-{}\"", video.version.map(|id| id.to_string()).unwrap_or_default(), video.poster_epoch.unwrap_or_default());
-    let caching = [(CACHE_CONTROL, "private, no-cache".to_owned()), (ETAG, etag.clone())];
-    if headers.get(IF_NONE_MATCH).is_some_and(|sent| sent.as_bytes() == etag.as_bytes()) {
-        return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
+    let sent = headers.get(IF_NONE_MATCH).map(HeaderValue::as_bytes);
+    let known = |name: &str| sent == Some(quoted(name).as_bytes());
+    let Poster { name, picture } = api.library.poster(&caller, &VideoId::parse(&id)?, known).await?;
+    let caching = [(CACHE_CONTROL, "private, no-cache".to_owned()), (ETAG, quoted(&name))];
+    match picture {
+        None => Ok((StatusCode::NOT_MODIFIED, caching).into_response()),
+        Some(picture) => Ok((caching, [(CONTENT_TYPE, "image/jpeg")], picture).into_response()),
     }
-    let picture = api.library.poster(&caller.actor, &id).await?;
-    Ok((caching, [(CONTENT_TYPE, "image/jpeg")], picture).into_response())
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{name}\"")
 }

@@ -1,4 +1,4 @@
-//! The rows of the audit log: appended, never changed. Deliveries and refusals are counted by the minute.
+//! The rows of the audit log: appended, never changed. Deliveries, posters and refusals are counted by the minute.
 
 use super::{Catalog, Row, Tx};
 use crate::args;
@@ -55,7 +55,9 @@ pub struct Stored {
 pub enum CountKind {
     /// Playlists and segments of a session.
     Delivery,
-    /// Requests without a valid token, by address.
+    /// Posters of videos, by who saw them.
+    Poster,
+    /// Requests that were refused, by address.
     Refusal,
 }
 
@@ -63,6 +65,7 @@ impl CountKind {
     fn as_str(self) -> &'static str {
         match self {
             Self::Delivery => "delivery",
+            Self::Poster => "poster",
             Self::Refusal => "refusal",
         }
     }
@@ -75,9 +78,9 @@ pub struct Count {
     pub minute: i64,
     /// What is counted.
     pub kind: CountKind,
-    /// The session, or the address.
+    /// The session, the person, or the address.
     pub subject: String,
-    /// The video with the kind of file, or the reason.
+    /// The video with the kind of file, the video, or the reason.
     pub object: String,
     /// How many accesses.
     pub accesses: i64,

@@ -32,17 +32,26 @@ pub(super) fn video(row: &Row) -> Result<Video> {
     })
 }
 
-/// Which videos a listing holds.
+/// Which videos a listing holds: all that are ready, and of the others what `unready` says.
 #[derive(Clone, Debug)]
 pub struct Listing {
-    /// Only those of this owner.
-    pub owner: Option<String>,
-    /// Only those that viewers may watch.
-    pub ready_only: bool,
+    /// Whose videos it holds even when they are not ready.
+    pub unready: Unready,
     /// Only those before this one in the order (newest first).
     pub before: Option<VideoId>,
     /// At most so many.
     pub limit: u64,
+}
+
+/// Whose videos that are not ready a listing holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unready {
+    /// All of them.
+    Everyones,
+    /// Those of this owner.
+    Of(String),
+    /// None.
+    Nobodys,
 }
 
 impl Catalog {
@@ -52,12 +61,21 @@ impl Catalog {
         row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no video {id}"))), video)
     }
 
+    /// What is left of a deleted video: whose it was, and whether it was ever ready.
+    pub async fn deleted_video(&self, id: &VideoId) -> Result<Video> {
+        let row = self.fetch_optional("SELECT * FROM videos WHERE id = $1 AND state = 'deleted'", args![id]).await?;
+        row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no deleted video {id}"))), video)
+    }
+
     /// Videos, newest first (ids are ordered by time).
     pub async fn videos(&self, listing: &Listing) -> Result<Vec<Video>> {
-        let sql = "SELECT * FROM videos WHERE state <> 'deleted' AND ($1 IS NULL OR owner = $1) AND ($2 = 0 OR state = 'ready')
+        let sql = "SELECT * FROM videos WHERE state <> 'deleted' AND (state = 'ready' OR $1 = 1 OR owner = $2)
             AND ($3 IS NULL OR id < $3) ORDER BY id DESC LIMIT $4";
         let before = listing.before.as_ref().map(VideoId::as_str);
-        self.fetch_all(sql, args![listing.owner.as_deref(), listing.ready_only, before, listing.limit]).await?.iter().map(video).collect()
+        // No row's owner equals NULL.
+        let owner = if let Unready::Of(owner) = &listing.unready { Some(owner.as_str()) } else { None };
+        let everyones = listing.unready == Unready::Everyones;
+        self.fetch_all(sql, args![everyones, owner, before, listing.limit]).await?.iter().map(video).collect()
     }
 
     /// Videos whose blobs are due to go.

@@ -30,7 +30,7 @@ pub(super) enum TokenCommand {
 pub(super) enum Role {
     /// Everything.
     Admin,
-    /// Upload, and see and watch their own videos.
+    /// Upload; see, watch and delete their own videos; list and watch finished ones.
     Author,
     /// List and watch finished videos.
     Viewer,

@@ -28,6 +28,8 @@ pub enum ErrorKind {
 /// The cause of an [`Error`], for logs only.
 pub type Cause = Box<dyn std::error::Error + Send + Sync + 'static>;
 
+const CAUSED_BY: &str = ": ";
+
 /// The result of every port.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -38,6 +40,7 @@ pub struct Error {
     code: &'static str,
     message: String,
     retryable: bool,
+    hides: bool,
     source: Option<Cause>,
 }
 
@@ -45,7 +48,7 @@ impl Error {
     /// An error of `kind` with a stable kebab-case `code` and a public `message`; retryable if the kind usually is.
     pub fn new(kind: ErrorKind, code: &'static str, message: impl Into<String>) -> Self {
         let retryable = matches!(kind, ErrorKind::Unavailable | ErrorKind::Timeout);
-        Self { kind, code, message: message.into(), retryable, source: None }
+        Self { kind, code, message: message.into(), retryable, hides: false, source: None }
     }
 
     /// A caller's mistake.
@@ -56,6 +59,11 @@ impl Error {
     /// A thing that is not there.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::NotFound, "not-found", message)
+    }
+
+    /// A thing that is there, but not for this caller: to them it is [`Error::not_found`], to the audit log it is a refusal.
+    pub fn hidden(message: impl Into<String>) -> Self {
+        Self { hides: true, ..Self::not_found(message) }
     }
 
     /// A state that forbids the call.
@@ -107,17 +115,28 @@ impl Error {
         self.retryable
     }
 
+    /// Whether someone was refused and is not told so: see [`Error::hidden`].
+    pub fn hides_a_refusal(&self) -> bool {
+        self.hides
+    }
+
     /// The message followed by every cause, for logs and dead letters.
     pub fn chain(&self) -> String {
         let mut text = self.message.clone();
         let mut next = std::error::Error::source(self);
         while let Some(cause) = next {
-            text.push_str(": ");
+            text.push_str(CAUSED_BY);
             text.push_str(&cause.to_string());
             next = cause.source();
         }
         text
     }
+}
+
+/// What may be shown of a [`chain`](Error::chain): the public message up to its first colon. A chain begins with that message and a colon comes
+/// before each cause, so whatever stands before the first is public.
+pub fn public_part(chain: &str) -> &str {
+    chain.split_once(CAUSED_BY).map_or(chain, |(public, _)| public)
 }
 
 impl fmt::Display for Error {
@@ -141,5 +160,18 @@ mod tests {
         let error = Error::internal("could not write the segment", std::io::Error::other("disk on fire"));
         assert_eq!(error.to_string(), "could not write the segment");
         assert_eq!(error.chain(), "could not write the segment: disk on fire");
+    }
+
+    #[test]
+    fn the_public_part_of_a_chain_holds_no_cause() {
+        for (message, public) in [
+            ("could not write the segment", "could not write the segment"),
+            ("ffmpeg could not run here (exit code: 1)", "ffmpeg could not run here (exit code"),
+            ("", ""),
+        ] {
+            let chain = Error::internal(message, std::io::Error::other("/srv/secret: on fire")).chain();
+            assert_eq!(public_part(&chain), public);
+        }
+        assert_eq!(public_part(Error::not_found("there is no video 1").chain().as_str()), "there is no video 1");
     }
 }

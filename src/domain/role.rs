@@ -10,7 +10,7 @@ use std::fmt;
 pub enum Role {
     /// May do everything.
     Admin,
-    /// Uploads videos, and lists, watches and deletes their own.
+    /// Uploads videos; lists, watches and deletes their own; lists and watches what is ready.
     Author,
     /// Lists and watches what is ready.
     Viewer,

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, State as Edge};
 use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -41,6 +41,21 @@ pub(super) async fn deliver(
     edge.note(&access, asked.object, address, bytes.end - bytes.start).await?;
     let body = edge.body(&access.key, &representation, bytes);
     Ok(respond(answer, &representation, body))
+}
+
+/// Any other method: whoever has no valid token learns no more than that.
+pub(super) async fn wrong_method(
+    Edge(edge): Edge<State>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    uri: Uri,
+) -> Result<Problem, Problem> {
+    let asked = Asked::parse(uri.path());
+    if let Err(error) = edge.verifier.verify_for(asked.token, asked.video, asked.version, now_ms()) {
+        edge.audit.refused(peer.ip().to_canonical(), error.code()).await;
+        return Err(error.into());
+    }
+    let detail = "videos can only be read here: use GET or HEAD";
+    Ok(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail).with_header(ALLOW, HeaderValue::from_static("GET, HEAD")))
 }
 
 /// A valid token and the key it opens.

@@ -254,6 +254,20 @@ async fn nothing_can_be_done_but_read() {
         assert_eq!(header(&response, "allow"), "GET, HEAD");
         problem(response, 405, "method-not-allowed").await;
     }
+    assert!(house.ledger.refused().is_empty());
+}
+
+/// Invariant 9, deny by default: without a token no method is told apart from another, and each try is counted.
+#[tokio::test]
+async fn without_a_valid_token_every_method_is_refused() {
+    let house = House::open().await;
+    let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS];
+    for method in &methods {
+        let answer = house.request(method.clone(), &house.path("x", MASTER), &[]).await;
+        assert_eq!(answer.status().as_u16(), 403, "{method}");
+    }
+    let codes: Vec<&str> = house.ledger.refused().into_iter().map(|(_, code)| code).collect();
+    assert_eq!(codes, ["token-malformed"; 7]);
 }
 
 /// Invariant 8, audit before bytes: the log has taken note before a single byte is fetched.

@@ -1,7 +1,7 @@
 //! Videos: how the library lists them, and how each of their states is left.
 
 use super::{Db, is_conflict, is_missing, on_both_databases, rendition};
-use crate::catalog::videos::Listing;
+use crate::catalog::videos::{Listing, Unready};
 use crate::domain::Result;
 use crate::domain::ids::{VersionId, VideoId};
 use crate::domain::job::{Kind, NewJob};
@@ -10,7 +10,7 @@ use crate::transaction;
 
 on_both_databases!(
     the_newest_video_comes_first_and_a_cursor_goes_on,
-    a_listing_keeps_to_its_owner_and_to_ready_videos,
+    a_listing_holds_ready_videos_and_its_owners,
     a_refused_video_says_why_and_is_purged_later,
     a_deleted_video_is_gone_and_purged_at_once,
     a_failed_video_may_be_processed_again,
@@ -19,7 +19,7 @@ on_both_databases!(
     the_poster_is_the_last_one_written,
 );
 
-const ALL: Listing = Listing { owner: None, ready_only: false, before: None, limit: 100 };
+const ALL: Listing = Listing { unready: Unready::Everyones, before: None, limit: 100 };
 
 async fn listed(db: &Db, listing: &Listing) -> Result<Vec<VideoId>> {
     Ok(db.catalog.videos(listing).await?.into_iter().map(|video| video.id).collect())
@@ -45,9 +45,9 @@ async fn the_newest_video_comes_first_and_a_cursor_goes_on(db: &Db) -> Result<()
     Ok(())
 }
 
-async fn a_listing_keeps_to_its_owner_and_to_ready_videos(db: &Db) -> Result<()> {
+async fn a_listing_holds_ready_videos_and_its_owners(db: &Db) -> Result<()> {
     let (adas, bobs) = (db.video_of("ada").await?, db.video_of("bob").await?);
-    let by = |owner: &str| Listing { owner: Some(owner.to_owned()), ..ALL };
+    let by = |owner: &str| Listing { unready: Unready::Of(owner.to_owned()), ..ALL };
     assert_eq!(listed(db, &by("ada")).await?, std::slice::from_ref(&adas));
     assert_eq!(listed(db, &by("Ada")).await?, []);
     assert_eq!(listed(db, &by("' OR 1=1 --")).await?, []);
@@ -55,9 +55,17 @@ async fn a_listing_keeps_to_its_owner_and_to_ready_videos(db: &Db) -> Result<()>
     assert_eq!(listed(db, &by("")).await?, []);
     let version = db.version(0).await?;
     assert!(transaction!(db.catalog, |tx| tx.publish_version(&version.id, &version.video, false).await)?);
-    assert_eq!(listed(db, &Listing { ready_only: true, ..ALL }).await?, std::slice::from_ref(&version.video));
-    assert_eq!(listed(db, &Listing { ready_only: true, ..by("bob") }).await?, []);
-    assert_eq!(listed(db, &ALL).await?, [version.video, bobs, adas]);
+    let ready = version.video;
+    let nobodys = Listing { unready: Unready::Nobodys, ..ALL };
+    assert_eq!(listed(db, &nobodys).await?, std::slice::from_ref(&ready));
+    assert_eq!(listed(db, &by("")).await?, std::slice::from_ref(&ready));
+    assert_eq!(listed(db, &by("bob")).await?, [ready.clone(), bobs.clone()]);
+    assert_eq!(listed(db, &Listing { limit: 1, ..by("bob") }).await?, std::slice::from_ref(&ready));
+    assert_eq!(listed(db, &Listing { before: Some(ready.clone()), ..by("bob") }).await?, std::slice::from_ref(&bobs));
+    assert_eq!(listed(db, &Listing { before: Some(ready.clone()), ..nobodys }).await?, []);
+    assert_eq!(listed(db, &ALL).await?, [ready.clone(), bobs, adas]);
+    transaction!(db.catalog, |tx| tx.delete_video(&ready).await)?;
+    assert_eq!(listed(db, &by("")).await?, []);
     Ok(())
 }
 
@@ -77,11 +85,14 @@ async fn a_refused_video_says_why_and_is_purged_later(db: &Db) -> Result<()> {
 
 async fn a_deleted_video_is_gone_and_purged_at_once(db: &Db) -> Result<()> {
     let video = db.video_of("ada").await?;
+    assert!(is_missing(&db.catalog.deleted_video(&video).await));
     let now = transaction!(db.catalog, |tx| {
         tx.delete_video(&video).await?;
         tx.now().await
     })?;
     assert!(is_missing(&db.catalog.video(&video).await));
+    let left = db.catalog.deleted_video(&video).await?;
+    assert_eq!((left.owner.as_str(), left.state, left.ready_at), ("ada", State::Deleted, None));
     assert!(is_missing(&transaction!(db.catalog, |tx| tx.delete_video(&video).await)));
     assert!(is_missing(&transaction!(db.catalog, |tx| tx.delete_video(&VideoId::new()).await)));
     assert_eq!(listed(db, &ALL).await?, []);

@@ -1,0 +1,72 @@
+//! Odd requests: whatever is asked, and by whatever method, a no is a problem document.
+
+use super::{NO_ID, admin, refusals};
+use crate::support::http::header;
+use crate::support::server::Server;
+use reqwest::Method;
+use serde_json::Value;
+
+/// Where `{}` is, something odd comes.
+const PATHS: [&str; 28] = [
+    "/",
+    "/{}",
+    "/assets/{}",
+    "/healthz",
+    "/readyz",
+    "/watch/{}",
+    "/v1/{}",
+    "/v1/dead/{}",
+    "/v1/dead/{}/redrive",
+    "/v1/events?video={}",
+    "/v1/jobs?state={}",
+    "/v1/session/{}",
+    "/v1/tokens",
+    "/v1/uploads/{}",
+    "/v1/uploads/{}/finish",
+    "/v1/uploads/{}/parts",
+    "/v1/videos?cursor={}",
+    "/v1/videos/{}",
+    "/v1/videos/{}/playback",
+    "/v1/videos/{}/poster",
+    "/t/{}",
+    "/t/{}/",
+    "/t/x/v/y/z/{}",
+    "/t/{}/v/y/z/720p/keys/0",
+    "/t/x/v/{}/z/720p/keys/0",
+    "/t/x/v/y/{}/720p/keys/0",
+    "/t/x/v/y/z/{}/keys/0",
+    "/t/x/v/y/z/720p/keys/{}",
+];
+
+/// Tier: `make test`. invariant 9: no address and no method slips past the refusals: each is a problem document, below `/t` it is 403, and
+/// each 401 and 403 is counted (invariant 8).
+#[tokio::test]
+async fn every_no_is_a_problem_document() {
+    let server = Server::start();
+    let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"];
+    let methods = methods.map(|name| Method::from_bytes(name.as_bytes()).expect("a method"));
+    let long = "x".repeat(3_000);
+    let odd = ["%ff", "%00", "a%2Fb", "%2e%2e%2f", "%F0%9F%8E%AC", "x", NO_ID, &long];
+    let clients = [server.anonymous(), admin(&server)];
+    let mut refused = 0;
+    for path in PATHS {
+        let paths = odd.map(|name| path.replace("{}", name));
+        let paths = if path.contains("{}") { &paths[..] } else { &paths[..1] };
+        for (path, method) in paths.iter().flat_map(|path| methods.iter().map(move |method| (path, method))) {
+            for client in &clients {
+                let answer = client.send(method.clone(), path, &Value::Null).await;
+                let status = answer.status();
+                let about = format!("{method} {path}: {status}");
+                assert!(!status.is_server_error(), "{about}");
+                assert!(!path.starts_with("/t/") || status == 403, "{about}");
+                if status.is_client_error() {
+                    assert_eq!(header(&answer, "content-type"), "application/problem+json", "{about}");
+                    assert_eq!(header(&answer, "cache-control"), "no-store", "{about}");
+                    assert!(status != 405 || answer.headers().contains_key("allow"), "{about}");
+                }
+                refused += i64::from(status == 401 || status == 403);
+            }
+        }
+    }
+    assert_eq!(refusals(&server, refused).await, refused);
+}
