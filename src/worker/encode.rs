@@ -14,7 +14,7 @@ use crate::transaction;
 use bytes::Bytes;
 use std::time::Duration;
 use theatrum_media::cmaf::{CmafError, EncodedVideo, Init, PackagedSegment, VideoPackager};
-use theatrum_media::command::{EncodeJob, Mode, Outcome, StartLevel, Verdict, chunk_verdict, encode_argv};
+use theatrum_media::command::{Attempts, EncodeJob, Outcome, Step, encode_argv};
 use theatrum_media::ladder::Rendition;
 use theatrum_media::plan::VideoPlan;
 use theatrum_media::probe::{Code, Refusal};
@@ -64,22 +64,21 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
 
 /// Encodes the chunk, from ever earlier in the source, until what comes out may be kept. Gives the pictures decoded besides.
 async fn until_accepted(attempt: &Attempt<'_>, material: &Material, video: &VideoPlan, chunk: &Chunk) -> Result<(Vec<Made>, u64), Failed> {
-    let (mut level, mut mode, mut previous) = (StartLevel::Near, Mode::Planned, None);
+    let mut attempts = Attempts::default();
     loop {
+        let Attempts { level, mode, .. } = attempts;
         let job = EncodeJob { plan: &material.plan, video, chunk, renditions: &video.renditions, level, mode };
         let Try { finished, renditions } = encode(attempt, material, &job).await?;
         let outcome = outcome(&finished, &renditions, &job)?;
-        let verdict = chunk_verdict(chunk, &outcome, previous, &finished.stderr_tail);
-        tracing::debug!(job = %attempt.job.id, ?level, ?mode, got = outcome.got(), expected = chunk.pictures, ?verdict, "chunk encoded");
-        match verdict {
-            Verdict::Accept { missing } => {
+        let step = attempts.judge(chunk, &outcome, &finished.stderr_tail);
+        tracing::debug!(job = %attempt.job.id, ?level, ?mode, got = outcome.got(), expected = chunk.pictures, ?step, "chunk encoded");
+        match step {
+            Step::Keep { missing } => {
                 let made = renditions.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| trouble(&error, &finished))?;
-                let decoded = if mode == Mode::Hold { 0 } else { chunk.pictures.saturating_sub(missing) };
-                return Ok((made, u64::from(decoded)));
+                return Ok((made, u64::from(chunk.pictures.saturating_sub(missing))));
             }
-            Verdict::StartEarlier(earlier) => (level, previous) = (earlier, Some(outcome.got())),
-            Verdict::Hold(from) => (level, mode, previous) = (from, Mode::Hold, None),
-            Verdict::Hopeless => return Err(Refusal::from(Code::Undecodable).into()),
+            Step::Again => {}
+            Step::Hopeless => return Err(Refusal::from(Code::Undecodable).into()),
         }
     }
 }

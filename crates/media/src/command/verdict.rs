@@ -16,9 +16,9 @@ pub struct Outcome {
     pub mode: Mode,
 }
 
-/// What the worker does next.
+/// What an attempt's outcome means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+enum Verdict {
     /// Keep the segments. `missing` pictures were expected and do not decode: the source is damaged there.
     Accept {
         /// Expected minus decoded; repeated pictures of a held chunk do not count as decoded.
@@ -30,6 +30,54 @@ pub enum Verdict {
     Hold(StartLevel),
     /// Nothing decodes from the source's start to here.
     Hopeless,
+}
+
+/// What the worker does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Keep the segments.
+    Keep {
+        /// Pictures that were expected and do not decode: the source is damaged there. Repeated pictures do not count as decoded.
+        missing: u32,
+    },
+    /// Throw the segments away and run again as [`Attempts`] now says.
+    Again,
+    /// Nothing decodes from the source's start to here.
+    Hopeless,
+}
+
+/// The attempts at one chunk: how the next one is made, and what is remembered of those before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempts {
+    /// Where the next one begins to decode.
+    pub level: StartLevel,
+    /// What it does about holes.
+    pub mode: Mode,
+    /// What the last one in [`Mode::Planned`] decoded; held attempts repeat pictures and prove nothing.
+    decoded: Option<u32>,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self { level: StartLevel::Near, mode: Mode::Planned, decoded: None }
+    }
+}
+
+impl Attempts {
+    /// Takes what the attempt it described gave and what ffmpeg said (`stderr_tail`, its last KiB); says what is next.
+    pub fn judge(&mut self, chunk: &Chunk, outcome: &Outcome, stderr_tail: &str) -> Step {
+        let verdict = chunk_verdict(chunk, outcome, self.decoded, stderr_tail);
+        if outcome.mode == Mode::Planned {
+            self.decoded = Some(outcome.got());
+        }
+        match verdict {
+            Verdict::Accept { missing } => return Step::Keep { missing },
+            Verdict::StartEarlier(level) => self.level = level,
+            Verdict::Hold(level) => (self.level, self.mode) = (level, Mode::Hold),
+            Verdict::Hopeless => return Step::Hopeless,
+        }
+        Step::Again
+    }
 }
 
 impl Outcome {
@@ -48,7 +96,7 @@ impl Outcome {
 ///
 /// A chunk whose head is missing is tried from ever further back, for a seek may have landed late. One that is complete but was decoded
 /// with complaints, or lacks pictures further on, gets one more attempt from earlier: when that changes nothing the source itself is damaged.
-pub fn chunk_verdict(chunk: &Chunk, outcome: &Outcome, previous_got: Option<u32>, stderr_tail: &str) -> Verdict {
+fn chunk_verdict(chunk: &Chunk, outcome: &Outcome, previous_got: Option<u32>, stderr_tail: &str) -> Verdict {
     let (got, expected) = (outcome.got(), chunk.pictures);
     let back = further_back(chunk, outcome.level);
     if outcome.mode == Mode::Hold {
@@ -126,6 +174,25 @@ mod tests {
         assert_eq!(judge(&chunk, 0, false, StartLevel::Near, None, "concealing 30 DC errors"), again);
         assert_eq!(judge(&chunk, 2, false, StartLevel::Near, None, ""), again);
         assert_eq!(judge(&chunk, 2, false, StartLevel::Earlier, Some(chunk.pictures - 2), ""), Verdict::Accept { missing: 2 });
+    }
+
+    #[test]
+    fn what_decodes_of_a_held_chunk_counts() {
+        let chunk = chunk();
+        let whole: Vec<u32> = chunk.segments.iter().map(|segment| segment.pictures).collect();
+        let mut holed = whole.clone();
+        holed[1] = 0;
+        let mut attempts = Attempts::default();
+        let mut step = |pictures: &Vec<u32>| {
+            let first_ticks = Some(chunk.first_picture_ticks);
+            let outcome = Outcome { pictures: pictures.clone(), first_ticks, level: attempts.level, mode: attempts.mode };
+            (attempts.judge(&chunk, &outcome, ""), attempts.level, attempts.mode)
+        };
+        assert_eq!(step(&holed), (Step::Again, StartLevel::Earlier, Mode::Planned));
+        assert_eq!(step(&holed), (Step::Again, StartLevel::Earlier, Mode::Hold));
+        // Held, nothing shows from here: further back the segments are full.
+        assert_eq!(step(&holed), (Step::Again, StartLevel::FromStart, Mode::Hold));
+        assert_eq!(step(&whole).0, Step::Keep { missing: whole[1] });
     }
 
     #[test]
