@@ -14,7 +14,7 @@ use crate::transaction;
 use bytes::Bytes;
 use std::time::Duration;
 use theatrum_media::cmaf::{CmafError, EncodedVideo, Init, PackagedSegment, VideoPackager};
-use theatrum_media::command::{Attempts, EncodeJob, Outcome, Step, encode_argv};
+use theatrum_media::command::{Attempts, EncodeJob, Outcome, SEEN, Seen, SeenReader, Step, encode_argv};
 use theatrum_media::ladder::Rendition;
 use theatrum_media::plan::VideoPlan;
 use theatrum_media::probe::{Code, Refusal};
@@ -24,6 +24,8 @@ use tokio::sync::mpsc;
 const PIECES: usize = 32;
 /// A chunk's rendition is a few MB; this is thirty seconds at 140 Mbit/s.
 const MAX_OUTPUT_BYTES: u64 = 512 << 20;
+/// A line for each decoded picture: an hour of them at 240 a second.
+const MAX_LIST_BYTES: u64 = 64 << 20;
 const LEAST_WALL: Duration = Duration::from_secs(600);
 
 /// One rendition of the chunk, packaged and still clear, in memory until the verdict.
@@ -40,6 +42,7 @@ struct Made {
 struct Try {
     finished: Finished,
     renditions: Vec<Result<Made, CmafError>>,
+    seen: Option<Seen>,
 }
 
 /// Runs the job.
@@ -68,14 +71,14 @@ async fn until_accepted(attempt: &Attempt<'_>, material: &Material, video: &Vide
     loop {
         let Attempts { level, mode, .. } = attempts;
         let job = EncodeJob { plan: &material.plan, video, chunk, renditions: &video.renditions, level, mode };
-        let Try { finished, renditions } = encode(attempt, material, &job).await?;
-        let outcome = outcome(&finished, &renditions, &job)?;
+        let Try { finished, renditions, seen } = encode(attempt, material, &job).await?;
+        let outcome = Outcome { seen, ..outcome(&finished, &renditions, &job)? };
         let step = attempts.judge(chunk, &outcome, &finished.stderr_tail);
-        tracing::debug!(job = %attempt.job.id, ?level, ?mode, got = outcome.got(), expected = chunk.pictures, ?step, "chunk encoded");
+        tracing::debug!(job = %attempt.job.id, ?level, ?mode, got = outcome.decoded(chunk), expected = chunk.expected(), ?step, "chunk encoded");
         match step {
             Step::Keep { missing } => {
                 let made = renditions.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| trouble(&error, &finished))?;
-                return Ok((made, u64::from(chunk.pictures.saturating_sub(missing))));
+                return Ok((made, u64::from(chunk.expected().saturating_sub(missing))));
             }
             Step::Again => {}
             Step::Hopeless => return Err(Refusal::from(Code::Undecodable).into()),
@@ -102,7 +105,7 @@ fn outcome(finished: &Finished, renditions: &[Result<Made, CmafError>], job: &En
         Some(Err(error)) => return Err(trouble(error, finished)),
         None => return Err(Error::internal("a plan has no rendition", "no rung").into()),
     };
-    Ok(Outcome { pictures, first_ticks, level: job.level, mode: job.mode })
+    Ok(Outcome { pictures, first_ticks, seen: None, level: job.level, mode: job.mode })
 }
 
 fn trouble(error: &CmafError, finished: &Finished) -> Failed {
@@ -120,6 +123,11 @@ async fn encode(attempt: &Attempt<'_>, material: &Material, job: &EncodeJob<'_>)
         outputs.push(Output { name: rendition.name.clone(), sender, max_bytes: MAX_OUTPUT_BYTES });
         packagers.push(tokio::spawn(package(VideoPackager::new(job.chunk, rendition.width, rendition.height), pieces)));
     }
+    let (sender, pieces) = mpsc::channel(PIECES);
+    let lister = job.chunk.evidence.map(|_| {
+        outputs.push(Output { name: SEEN.to_owned(), sender, max_bytes: MAX_LIST_BYTES });
+        tokio::spawn(list(pieces))
+    });
     let args = encode_argv(job, SOURCE_URL, &format!("{BASE_URL}out"));
     let (stdout, mut progress) = follow();
     let limits = limits(attempt, job.chunk);
@@ -136,7 +144,20 @@ async fn encode(attempt: &Attempt<'_>, material: &Material, job: &EncodeJob<'_>)
     for packager in packagers {
         renditions.push(packager.await.map_err(|error| Error::internal("packaging was aborted", error))?);
     }
-    Ok(Try { finished, renditions })
+    let seen = match lister {
+        Some(lister) => Some(lister.await.map_err(|error| Error::internal("listing was aborted", error))?),
+        None => None,
+    };
+    Ok(Try { finished, renditions, seen })
+}
+
+/// Reads the list of decoded pictures.
+async fn list(mut pieces: mpsc::Receiver<Bytes>) -> Seen {
+    let mut reader = SeenReader::default();
+    while let Some(piece) = pieces.recv().await {
+        reader.push(&piece);
+    }
+    reader.seen()
 }
 
 async fn package(mut packager: VideoPackager, mut pieces: mpsc::Receiver<Bytes>) -> Result<Made, CmafError> {

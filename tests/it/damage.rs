@@ -27,7 +27,7 @@ fn lose(film: &Path, is_lost: impl Fn(usize) -> bool) {
     command.args(["-v", "error", "-select_streams", "v", "-show_entries", "packet=pos,size", "-of", "csv=p=0"]).arg(film);
     let text = String::from_utf8(command.output().expect("ffprobe is installed").stdout).expect("text");
     let packets: Vec<(usize, u64)> = text.lines().filter_map(|line| line.split_once(',')).filter_map(size_and_position).collect();
-    assert_eq!(packets.len(), PICTURES);
+    assert_eq!(packets.len(), PICTURES, "{text}");
     let file = OpenOptions::new().write(true).open(film).expect("the film");
     for (_, &(size, position)) in packets.iter().enumerate().filter(|(index, _)| is_lost(*index)) {
         file.write_all_at(&vec![0; size], position).expect("space on the disk");
@@ -48,4 +48,17 @@ async fn a_segment_lost_from_most_chunks_is_held() {
     assert_eq!(answer["state"], "ready", "{answer}\n{}", server.log());
     let video = server.get(&format!("/v1/videos/{}", answer["video"].as_str().expect("an id"))).await;
     assert_eq!(video["truncated"], true);
+}
+
+/// Tier: `make test`. invariant 5: a source whose pictures are made anew at a constant rate, every hole filled, is judged by what decodes.
+#[tokio::test]
+async fn repeated_pictures_are_not_decoded_ones() {
+    let server = Server::start_with(&[TWO_SLOTS]);
+    let film = film(server.scratch(), "rotten.avi", "-c:v mpeg4 -g 30 -q:v 4");
+    let answer = server.publish(&film);
+    assert_eq!(answer["state"], "ready", "{answer}\n{}", server.log());
+    assert_eq!(server.get(&format!("/v1/videos/{}", answer["video"].as_str().expect("an id"))).await["truncated"], false);
+    lose(&film, |index| index > PICTURES / 8);
+    let answer = server.publish(&film);
+    assert_eq!((&answer["state"], &answer["code"]), (&"refused".into(), &"undecodable".into()), "{answer}\n{}", server.log());
 }

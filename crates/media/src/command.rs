@@ -5,11 +5,13 @@
 
 mod audio;
 mod encode;
+mod seen;
 mod still;
 mod verdict;
 
 pub use audio::audio_argv;
 pub use encode::{EncodeJob, Mode, encode_argv};
+pub use seen::{SEEN, Seen, SeenReader};
 pub use still::still_argv;
 pub use verdict::{Attempts, Outcome, Step};
 

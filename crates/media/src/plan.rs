@@ -72,6 +72,13 @@ pub struct AudioPlan {
     pub end_ticks: i64,
 }
 
+impl VideoPlan {
+    /// Pictures that must decode for the source to be whole; at least half of them for it to be published.
+    pub fn expected(&self) -> u64 {
+        self.chunks.iter().map(|chunk| u64::from(chunk.expected())).sum()
+    }
+}
+
 impl Plan {
     /// Plans a version for a house that runs `slots` encode jobs at once.
     pub fn new(facts: &Facts, slots: usize) -> Self {

@@ -1,6 +1,6 @@
 //! Whether a chunk may be kept, or must be made again from further back.
 
-use super::{Mode, StartLevel};
+use super::{Mode, Seen, StartLevel};
 use crate::timeline::Chunk;
 
 /// What one attempt at a chunk gave, in its lowest rendition (all come from one decode).
@@ -10,6 +10,8 @@ pub struct Outcome {
     pub pictures: Vec<u32>,
     /// Ticks of the first picture on the timeline, if there was one.
     pub first_ticks: Option<i64>,
+    /// What the decoder gave, where the chunk has [`Evidence`](crate::timeline::Evidence).
+    pub seen: Option<Seen>,
     /// Where this attempt began.
     pub level: StartLevel,
     /// How it treated holes.
@@ -68,7 +70,7 @@ impl Attempts {
     pub fn judge(&mut self, chunk: &Chunk, outcome: &Outcome, stderr_tail: &str) -> Step {
         let verdict = chunk_verdict(chunk, outcome, self.decoded, stderr_tail);
         if outcome.mode == Mode::Planned {
-            self.decoded = Some(outcome.got());
+            self.decoded = Some(outcome.decoded(chunk));
         }
         match verdict {
             Verdict::Accept { missing } => return Step::Keep { missing },
@@ -86,6 +88,21 @@ impl Outcome {
         self.pictures.iter().sum()
     }
 
+    /// Pictures of the source that came out, of those expected.
+    pub fn decoded(&self, chunk: &Chunk) -> u32 {
+        let seen = self.seen.map_or(0, |seen| seen.pictures);
+        chunk.evidence.map_or(self.got(), |evidence| seen.min(evidence.pictures))
+    }
+
+    /// Whether the chunk begins with something else than its first picture.
+    fn lacks_head(&self, chunk: &Chunk) -> bool {
+        let late = chunk.evidence.filter(|evidence| evidence.pictures > 0).is_some_and(|evidence| {
+            let first = self.seen.and_then(|seen| seen.first_ticks);
+            first.is_none_or(|first| first > evidence.first_ticks + evidence.slack_ticks)
+        });
+        late || self.first_ticks != Some(chunk.first_picture_ticks)
+    }
+
     fn has_empty_segment(&self) -> bool {
         self.pictures.is_empty() || self.pictures.contains(&0)
     }
@@ -97,7 +114,7 @@ impl Outcome {
 /// A chunk whose head is missing is tried from ever further back, for a seek may have landed late. One that is complete but was decoded
 /// with complaints, or lacks pictures further on, gets one more attempt from earlier: when that changes nothing the source itself is damaged.
 fn chunk_verdict(chunk: &Chunk, outcome: &Outcome, previous_got: Option<u32>, stderr_tail: &str) -> Verdict {
-    let (got, expected) = (outcome.got(), chunk.pictures);
+    let (got, expected) = (outcome.decoded(chunk), chunk.expected());
     let back = further_back(chunk, outcome.level);
     if outcome.mode == Mode::Hold {
         return match back {
@@ -106,7 +123,7 @@ fn chunk_verdict(chunk: &Chunk, outcome: &Outcome, previous_got: Option<u32>, st
             None => Verdict::Hopeless,
         };
     }
-    let head_lost = outcome.first_ticks != Some(chunk.first_picture_ticks);
+    let head_lost = outcome.lacks_head(chunk);
     let suspect = got < expected || (complains(stderr_tail) && !chunk.loose_seek);
     let settled = previous_got.is_some_and(|previous| previous >= got) && !head_lost;
     match back {
@@ -151,7 +168,7 @@ mod tests {
         let mut pictures: Vec<u32> = chunk.segments.iter().map(|segment| segment.pictures).collect();
         pictures[0] -= lost;
         let first_ticks = Some(chunk.first_picture_ticks + i64::from(head_lost));
-        chunk_verdict(chunk, &Outcome { pictures, first_ticks, level, mode: Mode::Planned }, previous, said)
+        chunk_verdict(chunk, &Outcome { pictures, first_ticks, seen: None, level, mode: Mode::Planned }, previous, said)
     }
 
     #[test]
@@ -185,7 +202,7 @@ mod tests {
         let mut attempts = Attempts::default();
         let mut step = |pictures: &Vec<u32>| {
             let first_ticks = Some(chunk.first_picture_ticks);
-            let outcome = Outcome { pictures: pictures.clone(), first_ticks, level: attempts.level, mode: attempts.mode };
+            let outcome = Outcome { pictures: pictures.clone(), first_ticks, seen: None, level: attempts.level, mode: attempts.mode };
             (attempts.judge(&chunk, &outcome, ""), attempts.level, attempts.mode)
         };
         assert_eq!(step(&holed), (Step::Again, StartLevel::Earlier, Mode::Planned));
@@ -200,7 +217,7 @@ mod tests {
         let chunk = chunk();
         let whole = chunk.segments[0].pictures;
         assert_eq!(judge(&chunk, whole, true, StartLevel::FromStart, None, ""), Verdict::Hold(StartLevel::FromStart));
-        let outcome = Outcome { pictures: vec![0], first_ticks: None, level: StartLevel::FromStart, mode: Mode::Hold };
+        let outcome = Outcome { pictures: vec![0], first_ticks: None, seen: None, level: StartLevel::FromStart, mode: Mode::Hold };
         assert_eq!(chunk_verdict(&chunk, &outcome, None, ""), Verdict::Hopeless);
     }
 }

@@ -57,6 +57,8 @@ pub struct VideoFacts {
     pub time_base: Rational,
     /// When pictures are expected: packets read, hidden ones left out.
     pub pictures: PictureTimes,
+    /// Those of them whose packets are large enough to hold a picture: some codecs repeat the last one by a packet of next to nothing.
+    pub solid: PictureTimes,
     /// End of the last picture.
     pub end_pts: i64,
     /// Where decoding may begin, by presentation time.
@@ -216,7 +218,7 @@ fn video_facts(stream: &Stream, packets: &Packets) -> Result<VideoFacts, Refusal
     let codec = stream.codec_name.clone().unwrap_or_default();
     let time_base = stream.time_base.as_deref().and_then(Rational::parse).ok_or(Code::BrokenContainer)?;
     let claimed = stream.avg_frame_rate.as_deref().and_then(Rational::parse);
-    let Analysis { times, end_pts, keyframes, cadence, rate } =
+    let Analysis { times, solid, end_pts, keyframes, cadence, rate } =
         analyse(&packets.video, time_base, &codec, claimed).ok_or(Code::NoMediaData)?;
     let profile = match &stream.profile {
         Some(Scalar::Text(profile)) => profile.clone(),
@@ -242,6 +244,7 @@ fn video_facts(stream: &Stream, packets: &Packets) -> Result<VideoFacts, Refusal
         rate,
         time_base,
         pictures: PictureTimes(times),
+        solid: PictureTimes(solid),
         end_pts,
         keyframes,
         cadence,

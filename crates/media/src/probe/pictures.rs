@@ -9,6 +9,9 @@ const MAX_OUTPUT_RATE: f64 = 61.0;
 /// A pause longer than this many seconds is filled with repeated pictures, so that no segment grows without bound.
 const MAX_PAUSE_S: i64 = 60;
 
+/// Largest packet that may stand for no picture of its own: ffmpeg's bound for MPEG-4's pictures that are not coded.
+const MAX_EMPTY_BYTES: u64 = 19;
+
 /// How picture times of the output relate to those of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -75,6 +78,8 @@ impl From<Runs> for PictureTimes {
 /// What the video packets amount to.
 pub(super) struct Analysis {
     pub times: Vec<i64>,
+    /// Times of packets that must hold a picture, each once.
+    pub solid: Vec<i64>,
     pub end_pts: i64,
     pub keyframes: Vec<Keyframe>,
     pub cadence: Cadence,
@@ -90,11 +95,17 @@ pub(super) fn analyse(packets: &[Picture], base: Rational, codec: &str, claimed:
     let key_time = shown_at(&packets[0]);
     // ffmpeg's H.264 decoder shows pictures that lead the very first keyframe; those of other codecs drop them.
     let leads = |time: i64| codec != "h264" && key_time.is_some_and(|key| time < key);
+    let times_of = |packets: &mut dyn Iterator<Item = &Picture>| {
+        let mut times: Vec<i64> = packets.filter_map(shown_at).filter(|&time| !leads(time)).collect();
+        times.sort_unstable();
+        times
+    };
     let visible = packets.iter().filter(|packet| !packet.discard);
-    let mut times: Vec<i64> = visible.clone().filter_map(shown_at).filter(|&time| !leads(time)).collect();
-    times.sort_unstable();
-    let every = times.clone();
+    let every = times_of(&mut visible.clone());
+    let mut times = every.clone();
     times.dedup();
+    let mut solid = times_of(&mut visible.clone().filter(|packet| packet.size_bytes > MAX_EMPTY_BYTES));
+    solid.dedup();
     let (first, last) = (*times.first()?, *times.last()?);
     let step = typical_step(&times).unwrap_or_else(|| claimed.map_or(0, |rate| rate.inverse().rescale(1, base)).max(1));
     let claimed_end = visible.filter(|packet| shown_at(packet) == Some(last)).map(|packet| packet.duration).max().unwrap_or(0);
@@ -105,7 +116,7 @@ pub(super) fn analyse(packets: &[Picture], base: Rational, codec: &str, claimed:
     let cadence = cadence(&times, packets, base, rate, claimed, &trouble);
     // Where pictures are only counted, two at one time are two.
     let times = if matches!(cadence, Cadence::Counted { .. }) { every } else { times };
-    Some(Analysis { end_pts: last.saturating_add(length), keyframes: keyframes(packets), times, cadence, rate })
+    Some(Analysis { end_pts: last.saturating_add(length), keyframes: keyframes(packets), times, solid, cadence, rate })
 }
 
 struct Trouble {
@@ -188,7 +199,7 @@ mod tests {
     const MS: Rational = Rational { num: 1, den: 1000 };
 
     fn packet(pts: i64, dts: i64, key: bool) -> Picture {
-        Picture { pts: Some(pts), dts: Some(dts), duration: 40, size_bytes: 9, key, discard: false }
+        Picture { pts: Some(pts), dts: Some(dts), duration: 40, size_bytes: 900, key, discard: false }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Runs of segments that one job encodes, and where its decoding begins.
 
 use super::{Mark, Segment};
-use crate::probe::{Facts, Keyframe, VideoFacts};
+use crate::probe::{Cadence, Facts, Keyframe, VideoFacts};
 use crate::time::{Rational, TICKS_PER_SECOND};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,8 @@ const IDR_TICKS: i64 = 2 * TICKS_PER_SECOND;
 const LOOSE_SEEK_TICKS: i64 = 2 * TICKS_PER_SECOND;
 /// How much further back the second attempt begins.
 const EARLIER_TICKS: i64 = 10 * TICKS_PER_SECOND;
+/// Pictures by which a decoder's output may lag behind its input.
+const MAX_REORDERED: i64 = 6;
 /// What ffmpeg takes off a seek in files with reordered pictures (3/23 s), and a little.
 const FFMPEG_SEEK_SLACK_TICKS: i64 = 12_600;
 
@@ -43,12 +45,31 @@ pub struct Chunk {
     pub earlier_ticks: Option<i64>,
     /// Reading begins anywhere, not on a keyframe: decoders complain until they meet one, long before the chunk.
     pub loose_seek: bool,
+    /// By what to judge it instead of `pictures`: only where those are made at a constant rate.
+    #[serde(default)]
+    pub evidence: Option<Evidence>,
+}
+
+/// Pictures of the source in a chunk whose own are made at a constant rate: repeated through every hole, they prove nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// How many the decoder must give at least; none in a pause.
+    pub pictures: u32,
+    /// Time of the first of them on the timeline; the chunk's start if there is none.
+    pub first_ticks: i64,
+    /// How much earlier or later than its packet says a picture may come out: by what the decoder reorders, where packets have no times of their own.
+    pub slack_ticks: i64,
 }
 
 impl Chunk {
     /// First tick of its first segment.
     pub fn start_ticks(&self) -> i64 {
         self.segments.first().map_or(0, |segment| segment.start_ticks)
+    }
+
+    /// Pictures that must decode for the source to be whole here: its own, or those of the source where they are judged by.
+    pub fn expected(&self) -> u32 {
+        self.evidence.map_or(self.pictures, |evidence| evidence.pictures)
     }
 
     /// First tick after its last segment.
@@ -93,10 +114,27 @@ pub(crate) fn chunks(facts: &Facts, video: &VideoFacts, marks: &[Mark], segments
             near_ticks,
             earlier_ticks,
             loose_seek: !facts.demuxer.has_index() && near_ticks.is_some(),
+            evidence: evidence(facts, video, segments),
         });
         (segment, mark) = (segment + run, mark + pictures);
     }
     chunks
+}
+
+/// What the source holds between the first and the last of `segments`.
+fn evidence(facts: &Facts, video: &VideoFacts, segments: &[Segment]) -> Option<Evidence> {
+    let Cadence::Constant { rate } = video.cadence else { return None };
+    let (start, end) = (segments.first()?.start_ticks, segments.last()?.end_ticks);
+    let ticks = |pts: &i64| video.time_base.ticks(*pts) - facts.origin_ticks();
+    let solid = &video.solid.0;
+    let inside = &solid[solid.partition_point(|pts| ticks(pts) < start)..solid.partition_point(|pts| ticks(pts) < end)];
+    // Each field may be a packet of its own; two make one picture.
+    let packets_each = if video.interlaced { 2 } else { 1 };
+    Some(Evidence {
+        pictures: inside.len().div_ceil(packets_each) as u32,
+        first_ticks: inside.first().map_or(start, ticks),
+        slack_ticks: rate.inverse().ticks(MAX_REORDERED).min(TICKS_PER_SECOND),
+    })
 }
 
 /// The first picture of each segment, and the first one after each equal part of about two seconds.

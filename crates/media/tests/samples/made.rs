@@ -113,6 +113,38 @@ fn avi_without_presentation_times() {
     );
 }
 
+/// A packet's place in its file and its size.
+fn packets(source: &Source) -> Vec<(u64, usize)> {
+    let mut argv = words("-v error -select_streams v -show_entries packet=pos,size -of csv=p=0");
+    argv.push(source.0.to_str().unwrap().to_owned());
+    let text = String::from_utf8(run("ffprobe", &argv).0).unwrap();
+    let fields = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    fields.map(|fields| (fields[1].parse().unwrap(), fields[0].parse().unwrap())).collect()
+}
+
+/// Zeroes packets; gives what the plan expects to decode, and how much of it does not.
+fn decayed(source: &Source, lost: std::ops::Range<usize>) -> (u64, u32) {
+    let mut bytes = std::fs::read(&source.0).unwrap();
+    packets(source)[lost].iter().for_each(|&(at, size)| bytes[at as usize..][..size].fill(0));
+    std::fs::write(&source.0, bytes).unwrap();
+    let facts = probe(&source.0).unwrap();
+    let plan = Plan::new(&facts, 1);
+    let video = plan.video.as_ref().unwrap();
+    assert!(matches!(video.cadence, Cadence::Constant { .. }));
+    let made = encode(&plan, &source.0, &video.renditions[..1]).remove(0);
+    assert_eq!(plays(&made.init, &made.segments) as u64, video.pictures, "every hole is filled");
+    (video.expected(), made.missing)
+}
+
+#[test]
+fn pictures_repeated_at_a_constant_rate_are_not_decoded_ones() {
+    let avi = || moving("rotten.avi", "-c:v mpeg4 -bf 2 -g 50 -q:v 4");
+    let (expected, missing) = decayed(&avi(), 130..1000);
+    assert!((995..=1000).contains(&expected) && (830..=870).contains(&missing), "{missing} of {expected}");
+    let (_, missing) = decayed(&avi(), 300..600);
+    assert!((250..=320).contains(&missing), "{missing}");
+}
+
 #[test]
 fn interlaced_keeps_every_picture() {
     exact(&moving("fields.ts", "-vf interlace,setfield=tff -flags +ildct+ilme -c:v mpeg2video -bf 2 -g 15 -q:v 4"), true);

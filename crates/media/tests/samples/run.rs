@@ -4,7 +4,7 @@ use crate::sink::Sink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use theatrum_media::cmaf::{AudioPackager, EncodedVideo, Init, PackagedSegment, VideoPackager};
-use theatrum_media::command::{Attempts, EncodeJob, Outcome, Step, audio_argv, encode_argv};
+use theatrum_media::command::{Attempts, EncodeJob, Outcome, SEEN, Seen, SeenReader, Step, audio_argv, encode_argv};
 use theatrum_media::ladder::Rendition;
 use theatrum_media::plan::Plan;
 use theatrum_media::probe::{Facts, HEAD_BYTES, PacketScan, Refusal, StreamReport, packets_argv, sniff, streams_argv};
@@ -94,7 +94,8 @@ fn encode_chunk(plan: &Plan, chunk: &Chunk, path: &Path, renditions: &[Rendition
         let outputs: Vec<Output> = renditions.iter().map(|rendition| package(&sink, chunk, rendition, &stderr)).collect();
         let (pictures, first_ticks) = (outputs[0].1.pictures.clone(), outputs[0].1.first_ticks);
         assert!(outputs.iter().all(|(_, encoded)| encoded.pictures == pictures), "renditions differ: {stderr}");
-        let outcome = Outcome { pictures, first_ticks, level, mode };
+        let seen = chunk.evidence.map(|_| seen(&sink));
+        let outcome = Outcome { pictures, first_ticks, seen, level, mode };
         match attempts.judge(chunk, &outcome, &stderr) {
             Step::Keep { missing } => return (outputs, retries, missing),
             Step::Again => {}
@@ -103,6 +104,12 @@ fn encode_chunk(plan: &Plan, chunk: &Chunk, path: &Path, renditions: &[Rendition
         eprintln!("chunk {}: not from {level:?} {mode:?}: got {} of {}: {stderr:.300}", chunk.index, outcome.got(), chunk.pictures);
     }
     panic!("no verdict");
+}
+
+fn seen(sink: &Sink) -> Seen {
+    let mut reader = SeenReader::default();
+    sink.take(SEEN).chunks(41).for_each(|bytes| reader.push(bytes));
+    reader.seen()
 }
 
 fn package(sink: &Sink, chunk: &Chunk, rendition: &Rendition, stderr: &str) -> Output {
