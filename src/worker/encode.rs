@@ -22,8 +22,6 @@ use theatrum_media::timeline::Chunk;
 use tokio::sync::mpsc;
 
 const PIECES: usize = 32;
-/// A chunk's rendition is a few MB; this is thirty seconds at 140 Mbit/s.
-const MAX_OUTPUT_BYTES: u64 = 512 << 20;
 /// A line for each decoded picture: an hour of them at 240 a second.
 const MAX_LIST_BYTES: u64 = 64 << 20;
 const LEAST_WALL: Duration = Duration::from_secs(600);
@@ -120,7 +118,7 @@ async fn encode(attempt: &Attempt<'_>, material: &Material, job: &EncodeJob<'_>)
     let (mut outputs, mut packagers) = (Vec::new(), Vec::new());
     for rendition in job.renditions {
         let (sender, pieces) = mpsc::channel(PIECES);
-        outputs.push(Output { name: rendition.name.clone(), sender, max_bytes: MAX_OUTPUT_BYTES });
+        outputs.push(Output { name: rendition.name.clone(), sender, max_bytes: job.chunk.max_bytes(rendition.maxrate_kbps) });
         packagers.push(tokio::spawn(package(VideoPackager::new(job.chunk, rendition.width, rendition.height), pieces)));
     }
     let (sender, pieces) = mpsc::channel(PIECES);
