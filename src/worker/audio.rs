@@ -3,7 +3,7 @@
 use super::attempt::{Attempt, Failed, count_down};
 use super::door::{BASE_URL, Output, SOURCE_URL};
 use super::ffmpeg::{Finished, Limits, Program, Run, follow};
-use super::segments::{Writer, Written, adopt, init_sha256};
+use super::segments::{Writer, Written, adopt, feed, init_sha256};
 use super::source::{self, Material};
 use crate::domain::ids::VersionId;
 use crate::domain::video::RenditionName;
@@ -102,11 +102,8 @@ async fn encode(attempt: &Attempt<'_>, material: &Material, audio: &AudioPlan) -
     Ok((finished, made))
 }
 
-async fn package(mut packager: AudioPackager, mut pieces: mpsc::Receiver<Bytes>) -> Result<Made, CmafError> {
-    let mut segments = Vec::new();
-    while let Some(piece) = pieces.recv().await {
-        segments.extend(packager.push(&piece)?);
-    }
+async fn package(mut packager: AudioPackager, pieces: mpsc::Receiver<Bytes>) -> Result<Made, CmafError> {
+    let mut segments = feed(pieces, |piece| packager.push(piece)).await?;
     let EncodedAudio { init, segments: last, .. } = packager.finish()?;
     segments.extend(last);
     Ok(Made { init, segments })

@@ -3,7 +3,7 @@
 use super::attempt::{Attempt, Failed, count_down};
 use super::door::{BASE_URL, Output, SOURCE_URL};
 use super::ffmpeg::{Finished, Limits, Program, Run, follow};
-use super::segments::{Writer, Written, adopt, init_sha256};
+use super::segments::{Writer, Written, adopt, feed, init_sha256};
 use super::source::{self, Material};
 use crate::domain::ids::VersionId;
 use crate::domain::job::EncodePayload;
@@ -133,7 +133,7 @@ async fn encode(attempt: &Attempt<'_>, material: &Material, job: &EncodeJob<'_>)
     let watch = async {
         while progress.changed().await.is_ok() {
             let frames = i64::try_from(progress.borrow().frames).unwrap_or(0);
-            attempt.progress(frames * 100 / i64::from(job.chunk.pictures.max(1)));
+            attempt.progress(frames.saturating_mul(100) / i64::from(job.chunk.pictures.max(1)));
         }
     };
     let (finished, ()) = tokio::join!(state.sandbox.run(run, attempt.cancel.clone()), watch);
@@ -158,11 +158,8 @@ async fn list(mut pieces: mpsc::Receiver<Bytes>) -> Seen {
     reader.seen()
 }
 
-async fn package(mut packager: VideoPackager, mut pieces: mpsc::Receiver<Bytes>) -> Result<Made, CmafError> {
-    let mut segments = Vec::new();
-    while let Some(piece) = pieces.recv().await {
-        segments.extend(packager.push(&piece)?);
-    }
+async fn package(mut packager: VideoPackager, pieces: mpsc::Receiver<Bytes>) -> Result<Made, CmafError> {
+    let mut segments = feed(pieces, |piece| packager.push(piece)).await?;
     let EncodedVideo { init, segments: last, pictures, first_ticks } = packager.finish()?;
     segments.extend(last);
     Ok(Made { init, segments, pictures, first_ticks })
