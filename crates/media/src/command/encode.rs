@@ -109,7 +109,10 @@ fn cut(job: &EncodeJob<'_>) -> (String, i64) {
     let (chunk, origin) = (job.chunk, job.plan.origin_ticks);
     let (first, end) = (chunk.first_picture, chunk.end_picture);
     let start = origin + chunk.start_ticks();
+    let counted = |rate: Rational| rate.inverse().ticks(first) - (chunk.first_picture_ticks - chunk.start_ticks());
     match (job.mode, job.video.cadence) {
+        // Numbers close the gaps of pictures that do not decode: it is the end that runs dry.
+        (Mode::Hold, Cadence::Counted { rate }) => (format!("{},{}", numbered(rate), hold(rate, first, end)), counted(rate)),
         (Mode::Hold, cadence) => {
             let rate = hold_rate(job.video.rate, cadence);
             let step = rate.inverse();
@@ -118,11 +121,13 @@ fn cut(job: &EncodeJob<'_>) -> (String, i64) {
         }
         (Mode::Planned, Cadence::Source) => (format!("trim=start_pts={first}:end_pts={end}"), start),
         (Mode::Planned, Cadence::Constant { rate }) => (hold(rate, first, end), start),
-        (Mode::Planned, Cadence::Counted { rate }) => {
-            let counted = rate.inverse().ticks(first) - (chunk.first_picture_ticks - chunk.start_ticks());
-            (format!("settb={}/{},setpts=N,trim=start_pts={first}:end_pts={end}", rate.den, rate.num), counted)
-        }
+        (Mode::Planned, Cadence::Counted { rate }) => (format!("{},trim=start_pts={first}:end_pts={end}", numbered(rate)), counted(rate)),
     }
+}
+
+/// Times by number, whatever the source's own.
+fn numbered(rate: Rational) -> String {
+    format!("settb={}/{},setpts=N", rate.den, rate.num)
 }
 
 /// A constant rate, the last picture repeated to the end, of which pictures `from..end` of the grid are kept. The first `fps` makes the rate

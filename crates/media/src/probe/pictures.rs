@@ -12,6 +12,9 @@ const MAX_PAUSE_S: i64 = 60;
 /// Largest packet that may stand for no picture of its own: ffmpeg's bound for MPEG-4's pictures that are not coded.
 const MAX_EMPTY_BYTES: u64 = 19;
 
+/// Picture and sound that pause alike within this did not pause: the clock jumped.
+const SHARED_JUMP_SLACK_TICKS: i64 = 2 * crate::time::TICKS_PER_SECOND;
+
 /// How picture times of the output relate to those of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -23,7 +26,7 @@ pub enum Cadence {
         /// Pictures per second.
         rate: Rational,
     },
-    /// Timestamps run backwards: pictures are numbered from the first one, which means decoding from the start every time.
+    /// Timestamps run backwards, or jump ahead with those of the sound: pictures are numbered from the first one, which means decoding from the start every time.
     Counted {
         /// Pictures per second.
         rate: Rational,
@@ -87,8 +90,15 @@ pub(super) struct Analysis {
     pub rate: Rational,
 }
 
-/// Takes packets in decode order, their time base, the codec and the rate the header claims; gives `None` when no picture can be shown.
-pub(super) fn analyse(packets: &[Picture], base: Rational, codec: &str, claimed: Option<Rational>) -> Option<Analysis> {
+/// Takes packets in decode order, their time base, the codec, the rate the header claims and, of a container whose clock may start anew, the
+/// longest pause in the sound; gives `None` when no picture can be shown.
+pub(super) fn analyse(
+    packets: &[Picture],
+    base: Rational,
+    codec: &str,
+    claimed: Option<Rational>,
+    sound_pause_ticks: Option<i64>,
+) -> Option<Analysis> {
     let first_key = packets.iter().position(|packet| packet.key)?;
     let packets = &packets[first_key..];
     let shown_at = |packet: &Picture| packet.pts.or(packet.dts);
@@ -111,8 +121,11 @@ pub(super) fn analyse(packets: &[Picture], base: Rational, codec: &str, claimed:
     let claimed_end = visible.filter(|packet| shown_at(packet) == Some(last)).map(|packet| packet.duration).max().unwrap_or(0);
     let length = if (1..=step.saturating_mul(10)).contains(&claimed_end) { claimed_end } else { step };
     let rate = mean_rate(times.len(), last - first, base).or(claimed).unwrap_or(Rational { num: 25, den: 1 });
-    let trouble =
-        Trouble { untimed: packets.iter().any(|packet| packet.pts.is_none()), doubled: (every.len() - times.len()) * 50 > every.len() };
+    let trouble = Trouble {
+        untimed: packets.iter().any(|packet| packet.pts.is_none()),
+        doubled: (every.len() - times.len()) * 50 > every.len(),
+        sound_pause_ticks,
+    };
     let cadence = cadence(&times, packets, base, rate, claimed, &trouble);
     // Where pictures are only counted, two at one time are two.
     let times = if matches!(cadence, Cadence::Counted { .. }) { every } else { times };
@@ -122,6 +135,7 @@ pub(super) fn analyse(packets: &[Picture], base: Rational, codec: &str, claimed:
 struct Trouble {
     untimed: bool,
     doubled: bool,
+    sound_pause_ticks: Option<i64>,
 }
 
 fn cadence(times: &[i64], packets: &[Picture], base: Rational, rate: Rational, claimed: Option<Rational>, trouble: &Trouble) -> Cadence {
@@ -131,6 +145,12 @@ fn cadence(times: &[i64], packets: &[Picture], base: Rational, rate: Rational, c
     }
     let pause = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
     let paused = base.ticks(pause) > MAX_PAUSE_S * crate::time::TICKS_PER_SECOND;
+    let shared = |sound: i64| (base.ticks(pause) - sound).abs() <= SHARED_JUMP_SLACK_TICKS;
+    if paused && trouble.sound_pause_ticks.is_some_and(shared) {
+        let step = base.ticks(typical_step(times).unwrap_or(0)).clamp(1500, crate::time::TICKS_PER_SECOND);
+        let usual = Rational { num: crate::time::TICKS_PER_SECOND as u32, den: step as u32 };
+        return Cadence::Counted { rate: sane.filter(|rate| (rate.as_f64() / usual.as_f64() - 1.0).abs() < 0.01).unwrap_or(usual) };
+    }
     let lasting = base.ticks(times[times.len() - 1] - times[0]) >= crate::time::TICKS_PER_SECOND;
     if rate.as_f64() > MAX_OUTPUT_RATE && lasting {
         return Cadence::Constant { rate: thinned(rate) };
@@ -205,17 +225,21 @@ mod tests {
     #[test]
     fn leading_pictures_of_the_first_keyframe_count_in_h264_only() {
         let packets = [packet(0, -40, false), packet(120, 0, true), packet(40, 40, false), packet(160, 80, false)];
-        assert_eq!(analyse(&packets, MS, "h264", None).unwrap().times, [40, 120, 160]);
-        let hevc = analyse(&packets, MS, "hevc", None).unwrap();
+        assert_eq!(analyse(&packets, MS, "h264", None, None).unwrap().times, [40, 120, 160]);
+        let hevc = analyse(&packets, MS, "hevc", None, None).unwrap();
         assert_eq!((hevc.times, hevc.end_pts, hevc.keyframes[0].clean), (vec![120, 160], 200, false));
     }
 
     #[test]
     fn cadence_follows_the_timestamps() {
-        let kind = |times: &[i64]| {
+        let beside = |times: &[i64], sound_pause_s: Option<i64>| {
             let packets: Vec<_> = times.iter().map(|&t| packet(t, t, true)).collect();
-            analyse(&packets, MS, "h264", None).unwrap().cadence
+            analyse(&packets, MS, "h264", None, sound_pause_s.map(|seconds| seconds * 90_000)).unwrap().cadence
         };
+        let kind = |times: &[i64]| beside(times, None);
+        let jump = [0, 40, 80, 90_000, 90_040];
+        assert_eq!(beside(&jump, Some(89)), Cadence::Counted { rate: Rational { num: 90_000, den: 3600 } });
+        assert!(matches!(beside(&jump, Some(0)), Cadence::Constant { .. }), "the sound goes on over a slide");
         assert_eq!(kind(&[0, 40, 80, 5000]), Cadence::Source);
         assert!(matches!(kind(&[0, 40, 80, 90_000]), Cadence::Constant { .. }));
         assert!(matches!(kind(&[9000, 9040, 0, 40]), Cadence::Counted { .. }));

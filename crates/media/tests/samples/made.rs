@@ -1,9 +1,9 @@
 //! Sources made on the spot: other containers and codecs, long enough for seeks to go wrong, and timestamps that cannot be kept.
 
 use crate::good::{picture_hashes, plays, reference, words};
-use crate::run::{encode, probe, run, times};
+use crate::run::{encode, probe, run, sound, times};
 use std::path::PathBuf;
-use theatrum_media::command::StartLevel;
+use theatrum_media::command::{Mode, StartLevel};
 use theatrum_media::plan::Plan;
 use theatrum_media::probe::Cadence;
 
@@ -40,8 +40,8 @@ fn exact(source: &Source, may_retry: bool) {
     let wanted = reference(&facts, &source.0);
     if !may_retry {
         let whole = Plan::with_target(&facts, 1, i64::MAX / 4);
-        let truth = picture_hashes(&whole, &source.0, StartLevel::FromStart);
-        assert!(picture_hashes(&plan, &source.0, StartLevel::Near) == truth, "pictures differ from those of one run");
+        let truth = picture_hashes(&whole, &source.0, StartLevel::FromStart, Mode::Planned);
+        assert!(picture_hashes(&plan, &source.0, StartLevel::Near, Mode::Planned) == truth, "pictures differ from those of one run");
     }
     let made = encode(&plan, &source.0, &video.renditions[..1]).remove(0);
     assert!(may_retry || made.retries == 0);
@@ -173,6 +173,55 @@ fn times_that_run_backwards_are_counted() {
     std::fs::write(&path, [bytes.clone(), bytes].concat()).unwrap();
     let plan = remade(&Source(path), |cadence| matches!(cadence, Cadence::Counted { .. }));
     assert_eq!(plan.video.unwrap().pictures, 400);
+}
+
+/// Seconds of the made sound in which there is something to be heard.
+fn heard_s(plan: &Plan, source: &Source) -> f64 {
+    let (init, segments) = sound(plan, &source.0);
+    let bytes: Vec<u8> = init.bytes.iter().copied().chain(segments.iter().flat_map(|segment| segment.bytes.iter().copied())).collect();
+    let file = Source(source.0.with_extension("sound.mp4"));
+    std::fs::write(&file.0, bytes).unwrap();
+    let mut argv = words("-nostdin -v error -i");
+    argv.push(file.0.to_str().unwrap().to_owned());
+    argv.extend(words("-ac 1 -f s16le -"));
+    let samples = run("ffmpeg", &argv).0;
+    let loud = samples.chunks(960).filter(|part| part.chunks_exact(2).any(|pair| i16::from_le_bytes([pair[0], pair[1]]).abs() > 500));
+    loud.count() as f64 / 100.0
+}
+
+/// Two recordings of eight seconds with sound, one after the other in one transport stream, their clocks at the given seconds.
+fn joined(name: &str, clocks: [u32; 2]) -> Source {
+    let inputs =
+        "-f lavfi -i testsrc2=size=128x72:rate=25:duration=8 -f lavfi -i sine=duration=8 -c:v libx264 -preset veryfast -g 50 -c:a aac";
+    let part = |clock: u32| make(&format!("{clock}-{name}"), &format!("{inputs} -output_ts_offset {clock}"));
+    let bytes = clocks.map(|clock| std::fs::read(&part(clock).0).unwrap()).concat();
+    let path = std::env::temp_dir().join(format!("theatrum-{}-{name}", std::process::id()));
+    std::fs::write(&path, bytes).unwrap();
+    Source(path)
+}
+
+#[test]
+fn sound_follows_pictures_over_a_jump_of_the_clock() {
+    for (name, clocks) in [("again.ts", [3, 3]), ("back.ts", [500, 7]), ("ahead.ts", [7, 500])] {
+        let source = joined(name, clocks);
+        let plan = remade(&source, |cadence| matches!(cadence, Cadence::Counted { rate } if rate.as_f64() == 25.0));
+        assert_eq!(plan.video.as_ref().unwrap().pictures, 400, "{name}");
+        assert!((1400..1500).contains(&(plan.duration_ticks / 1000)), "{name}: {} ticks", plan.duration_ticks);
+        let heard_s = heard_s(&plan, &source);
+        assert!((15.8..=16.2).contains(&heard_s), "{name}: {heard_s} s are heard");
+    }
+}
+
+#[test]
+fn counted_pictures_are_held_by_their_numbers() {
+    let source = joined("held.ts", [500, 7]);
+    let plan = Plan::new(&probe(&source.0).unwrap(), 1);
+    let truth = picture_hashes(&plan, &source.0, StartLevel::FromStart, Mode::Planned);
+    assert_eq!(truth.len(), 400);
+    assert!(
+        picture_hashes(&plan, &source.0, StartLevel::FromStart, Mode::Hold) == truth,
+        "holding changes pictures though none is missing"
+    );
 }
 
 #[test]
