@@ -46,7 +46,8 @@ pub struct Chunk {
     pub near_ticks: Option<i64>,
     /// Where the second attempt does.
     pub earlier_ticks: Option<i64>,
-    /// Reading begins anywhere, not on a keyframe: decoders complain until they meet one, long before the chunk.
+    /// Reading begins anywhere, not on a keyframe: decoders complain until they meet one, long before the chunk, and their complaints cannot be told
+    /// from those about its own pictures. A whole keyframe interval more is decoded before it; a seek that lands later still loses its head.
     pub loose_seek: bool,
     /// By what to judge it instead of `pictures`: only where those are made at a constant rate.
     #[serde(default)]
@@ -136,7 +137,7 @@ pub(crate) fn chunks(facts: &Facts, video: &VideoFacts, marks: &[Mark], segments
             idr_ticks: idr_ticks(segments, inside),
             near_ticks,
             earlier_ticks,
-            loose_seek: !facts.demuxer.has_index() && near_ticks.is_some(),
+            loose_seek: facts.demuxer.lands_anywhere() && near_ticks.is_some(),
             evidence: evidence(facts, video, segments),
         });
         (segment, mark) = (segment + run, mark + pictures);

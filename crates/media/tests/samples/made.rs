@@ -146,6 +146,18 @@ fn pictures_repeated_at_a_constant_rate_are_not_decoded_ones() {
 }
 
 #[test]
+fn an_avi_chunk_that_decodes_with_complaints_is_made_again() {
+    let source = moving("scratched.avi", "-c:v mpeg4 -bf 2 -g 50 -q:v 4");
+    let mut bytes = std::fs::read(&source.0).unwrap();
+    let (at, size) = packets(&source)[500];
+    bytes[at as usize + size / 2..at as usize + size].fill(0);
+    std::fs::write(&source.0, bytes).unwrap();
+    let plan = Plan::new(&probe(&source.0).unwrap(), 1);
+    let made = encode(&plan, &source.0, &plan.video.as_ref().unwrap().renditions[..1]).remove(0);
+    assert_eq!((made.retries, made.missing), (1, 0));
+}
+
+#[test]
 fn interlaced_keeps_every_picture() {
     exact(&moving("fields.ts", "-vf interlace,setfield=tff -flags +ildct+ilme -c:v mpeg2video -bf 2 -g 15 -q:v 4"), true);
 }
