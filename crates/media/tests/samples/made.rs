@@ -146,6 +146,17 @@ fn pictures_repeated_at_a_constant_rate_are_not_decoded_ones() {
 }
 
 #[test]
+fn reordered_pictures_without_times_are_not_missed() {
+    let constant: fn(Cadence) -> bool = |cadence| matches!(cadence, Cadence::Constant { .. });
+    remade(&moving("deep.avi", "-c:v libx264 -preset veryfast -bf 4 -b_strategy 0 -g 50"), constant);
+    let source = moving("middle.mpg", "-c:v mpeg2video -bf 2 -g 15 -q:v 4 -f vob");
+    let bytes = std::fs::read(&source.0).unwrap();
+    let packs = bytes.windows(4).enumerate().skip(bytes.len() / 3).find(|(_, window)| *window == [0, 0, 1, 0xba]);
+    std::fs::write(&source.0, &bytes[packs.unwrap().0..]).unwrap();
+    remade(&source, constant);
+}
+
+#[test]
 fn an_avi_chunk_that_decodes_with_complaints_is_made_again() {
     let source = moving("scratched.avi", "-c:v mpeg4 -bf 2 -g 50 -q:v 4");
     let mut bytes = std::fs::read(&source.0).unwrap();
