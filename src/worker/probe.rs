@@ -14,7 +14,7 @@ use crate::failpoint;
 use crate::transaction;
 use std::sync::Arc;
 use std::time::Duration;
-use theatrum_media::plan::Plan;
+use theatrum_media::plan::{Plan, VideoPlan};
 use theatrum_media::probe::{Code, Facts, HEAD_BYTES, PacketScan, Refusal, StreamReport, packets_argv, sniff, streams_argv};
 use tokio::sync::mpsc;
 
@@ -114,7 +114,7 @@ async fn settle(attempt: &Attempt<'_>, source: SourceId, facts: &Facts, plan: &P
         source,
         facts: serde_json::json!({"demuxer": facts.demuxer, "size_bytes": facts.size_bytes, "truncated": facts.truncated}).to_string(),
         plan: serde_json::to_string(plan).map_err(json)?,
-        pictures_expected: plan.video.as_ref().map_or(0, |video| video.pictures),
+        pictures_expected: plan.video.as_ref().map_or(0, VideoPlan::expected),
         pictures_decoded: 0,
     };
     let (renditions, jobs) = (renditions(plan)?, jobs(plan, &version));
