@@ -105,7 +105,7 @@ async fn count_refusals(Api(api): Api<State>, ConnectInfo(peer): ConnectInfo<Soc
 }
 
 async fn unknown_route() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "unknown-route", "the API has no such route: ARCHITECTURE.md lists them")
+    Problem::new(StatusCode::NOT_FOUND, "unknown-route", "the API has no such route")
 }
 
 async fn wrong_method() -> Problem {

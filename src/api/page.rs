@@ -3,7 +3,7 @@
 use crate::problem::Problem;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
@@ -30,17 +30,39 @@ pub(super) async fn serve(request: Request) -> Response {
         None => (path, None),
     };
     match file {
+        None if name != INDEX && wants_page(request.headers()) => not_found_page(request.headers()),
         Some(file) => answer(name, file, request.headers()),
         None if name == INDEX => {
             Problem::new(StatusCode::NOT_FOUND, "page-missing", "this binary was built without the page: run `make build`").into_response()
         }
-        None => Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this address").into_response(),
+        None => nothing_here(),
     }
 }
 
-/// The routes that the page itself knows.
+/// The routes that the page itself knows, with or without a slash at their end.
 fn is_route(path: &str) -> bool {
+    let path = path.strip_suffix('/').unwrap_or(path);
     matches!(path, "" | "signin") || path.strip_prefix("watch/").is_some_and(|id| !id.contains('/'))
+}
+
+/// Whether a person's browser asks, not a program.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accepted.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/html"))
+}
+
+/// The page says in words and with a way back that there is nothing here.
+fn not_found_page(headers: &HeaderMap) -> Response {
+    let Some(file) = Files::get(INDEX) else { return nothing_here() };
+    let mut response = answer(INDEX, file, headers);
+    if response.status() == StatusCode::OK {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    response
+}
+
+fn nothing_here() -> Response {
+    Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this address").into_response()
 }
 
 fn answer(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {

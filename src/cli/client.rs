@@ -122,7 +122,7 @@ impl Client {
         self.call(self.request(Method::GET, &with_query("v1/jobs", &query))?).await
     }
 
-    /// All dead letters, briefly.
+    /// The newest 500 dead letters, briefly.
     pub async fn dead_letters(&self) -> Result<DeadList, Failure> {
         self.call(self.request(Method::GET, "v1/dead")?).await
     }

@@ -43,7 +43,12 @@ pub(super) async fn run(connection: Connection, command: DeadCommand) -> Result<
     match command {
         DeadCommand::List { json } => {
             let list = client.dead_letters().await?;
-            if json { output::json(&list)? } else { output::line(&table(&list.dead))? }
+            if json {
+                output::json(&list)?
+            } else {
+                output::line(&table(&list.dead))?
+            }
+            output::note_cut(list.dead.len(), "redrive these, then list again");
         }
         DeadCommand::Show { job, json } => {
             let letter = client.dead_letter(&job).await?;

@@ -10,20 +10,21 @@ use super::connection::{Connection, Environment};
 use super::failure::Failure;
 use super::text::Visible;
 use super::{Exit, output};
+use crate::config::{self, Config, Overrides};
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
-    /// Address that `serve` will listen on.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
-    /// Address that `serve` will receive uploads on.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
-    s3_listen: SocketAddr,
+    /// Address that `serve` will listen on, if not that of the settings.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Address that `serve` will receive uploads on, if not that of the settings.
+    #[arg(long, value_name = "ADDR")]
+    s3_listen: Option<SocketAddr>,
     /// Print {"ok":…,"checks":[{"name","status","found","mend"}…]}.
     #[arg(long)]
     json: bool,
@@ -79,10 +80,12 @@ pub(super) async fn run(flag: Option<PathBuf>, args: DoctorArgs) -> Result<Exit,
     let environment = Environment::of_process();
     let data = environment.data_folder(flag.clone())?;
     let connection = Connection::resolve(flag, &environment);
-    let mut checks = media::examine().await;
-    checks.push(sandbox::examine().await);
+    let overrides = Overrides { listen: args.listen.map(text), s3_listen: args.s3_listen.map(text), ..Overrides::default() };
+    let mut checks = match config::load(&data, None, std::env::vars(), overrides) {
+        Ok(config) => examine_host(&config, &data).await,
+        Err(error) => vec![Check::fail("settings", error.message(), "correct it in the settings file or the environment; then ask again")],
+    };
     checks.extend(folder::examine(&data));
-    checks.extend(network::examine(&data, [args.listen, args.s3_listen]).await);
     checks.push(clock::examine_year());
     checks.extend(network::examine_server(connection).await);
     let ok = checks.iter().all(|check| check.status != Status::Fail);
@@ -92,6 +95,18 @@ pub(super) async fn run(flag: Option<PathBuf>, args: DoctorArgs) -> Result<Exit,
         output::line(&for_people(&checks))?;
     }
     Ok(if ok { Exit::Done } else { Exit::Failed })
+}
+
+fn text(address: SocketAddr) -> String {
+    address.to_string()
+}
+
+/// What `serve` would need of this machine with these settings.
+async fn examine_host(config: &Config, data: &Path) -> Vec<Check> {
+    let mut checks = media::examine(&config.processing).await;
+    checks.push(sandbox::examine(&config.processing).await);
+    checks.extend(network::examine(data, [config.server.listen, config.server.s3_listen]).await);
+    checks
 }
 
 fn for_people(checks: &[Check]) -> String {

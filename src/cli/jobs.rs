@@ -33,6 +33,7 @@ pub(super) async fn run(connection: Connection, command: JobsCommand) -> Result<
     } else {
         output::line(&table(&list.jobs))?
     }
+    output::note_cut(list.jobs.len(), "narrow the list by --state and --video");
     Ok(Exit::Done)
 }
 

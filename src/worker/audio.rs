@@ -3,7 +3,7 @@
 use super::attempt::{Attempt, Failed, count_down};
 use super::door::{BASE_URL, Output, SOURCE_URL};
 use super::ffmpeg::{Finished, Limits, Program, Run, follow};
-use super::segments::{Writer, Written, adopt, init_sha256};
+use super::segments::{Writer, Written, adopt, feed, init_sha256};
 use super::source::{self, Material};
 use crate::domain::ids::VersionId;
 use crate::domain::video::RenditionName;
@@ -19,8 +19,10 @@ use theatrum_media::probe::{Code, Refusal};
 use tokio::sync::mpsc;
 
 const PIECES: usize = 32;
-/// Twelve hours at 128 kbit/s are 700 MB.
-const MAX_OUTPUT_BYTES: u64 = 2 << 30;
+/// More than the headers need.
+const LEAST_BYTES: u64 = 16 << 20;
+/// Twice 128 kbit/s.
+const MOST_BYTES_PER_S: u64 = 32_000;
 const NAME: &str = "audio";
 const LEAST_WALL: Duration = Duration::from_secs(600);
 
@@ -87,7 +89,8 @@ async fn encode(attempt: &Attempt<'_>, material: &Material, audio: &AudioPlan) -
     let limits = &attempt.state.limits;
     let wall = LEAST_WALL.max(Duration::from_millis(6 * plan.duration_ms()));
     let limits = Limits { wall, stall: limits.stall, memory_bytes: limits.memory_bytes, cpu_s: wall.as_secs(), ..Limits::default() };
-    let outputs = vec![Output { name: NAME.to_owned(), sender, max_bytes: MAX_OUTPUT_BYTES }];
+    let max_bytes = LEAST_BYTES + plan.duration_ms() / 1000 * MOST_BYTES_PER_S;
+    let outputs = vec![Output { name: NAME.to_owned(), sender, max_bytes }];
     let run = Run { program: Program::Ffmpeg, args, source: material.source.clone(), outputs, stdout: Some(stdout), limits };
     let duration_us = i64::try_from(plan.duration_ms()).unwrap_or(i64::MAX).saturating_mul(1000).max(1);
     let watch = async {
@@ -102,11 +105,8 @@ async fn encode(attempt: &Attempt<'_>, material: &Material, audio: &AudioPlan) -
     Ok((finished, made))
 }
 
-async fn package(mut packager: AudioPackager, mut pieces: mpsc::Receiver<Bytes>) -> Result<Made, CmafError> {
-    let mut segments = Vec::new();
-    while let Some(piece) = pieces.recv().await {
-        segments.extend(packager.push(&piece)?);
-    }
+async fn package(mut packager: AudioPackager, pieces: mpsc::Receiver<Bytes>) -> Result<Made, CmafError> {
+    let mut segments = feed(pieces, |piece| packager.push(piece)).await?;
     let EncodedAudio { init, segments: last, .. } = packager.finish()?;
     segments.extend(last);
     Ok(Made { init, segments })

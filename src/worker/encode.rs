@@ -3,7 +3,7 @@
 use super::attempt::{Attempt, Failed, count_down};
 use super::door::{BASE_URL, Output, SOURCE_URL};
 use super::ffmpeg::{Finished, Limits, Program, Run, follow};
-use super::segments::{Writer, Written, adopt, init_sha256};
+use super::segments::{Writer, Written, adopt, feed, init_sha256};
 use super::source::{self, Material};
 use crate::domain::ids::VersionId;
 use crate::domain::job::EncodePayload;
@@ -14,7 +14,7 @@ use crate::transaction;
 use bytes::Bytes;
 use std::time::Duration;
 use theatrum_media::cmaf::{CmafError, EncodedVideo, Init, PackagedSegment, VideoPackager};
-use theatrum_media::command::{EncodeJob, Mode, Outcome, StartLevel, Verdict, chunk_verdict, encode_argv};
+use theatrum_media::command::{Attempts, EncodeJob, Outcome, SEEN, Seen, SeenReader, Step, encode_argv};
 use theatrum_media::ladder::Rendition;
 use theatrum_media::plan::VideoPlan;
 use theatrum_media::probe::{Code, Refusal};
@@ -22,8 +22,8 @@ use theatrum_media::timeline::Chunk;
 use tokio::sync::mpsc;
 
 const PIECES: usize = 32;
-/// A chunk's rendition is a few MB; this is thirty seconds at 140 Mbit/s.
-const MAX_OUTPUT_BYTES: u64 = 512 << 20;
+/// A line for each decoded picture: an hour of them at 240 a second.
+const MAX_LIST_BYTES: u64 = 64 << 20;
 const LEAST_WALL: Duration = Duration::from_secs(600);
 
 /// One rendition of the chunk, packaged and still clear, in memory until the verdict.
@@ -40,6 +40,7 @@ struct Made {
 struct Try {
     finished: Finished,
     renditions: Vec<Result<Made, CmafError>>,
+    seen: Option<Seen>,
 }
 
 /// Runs the job.
@@ -64,22 +65,21 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
 
 /// Encodes the chunk, from ever earlier in the source, until what comes out may be kept. Gives the pictures decoded besides.
 async fn until_accepted(attempt: &Attempt<'_>, material: &Material, video: &VideoPlan, chunk: &Chunk) -> Result<(Vec<Made>, u64), Failed> {
-    let (mut level, mut mode, mut previous) = (StartLevel::Near, Mode::Planned, None);
+    let mut attempts = Attempts::default();
     loop {
+        let Attempts { level, mode, .. } = attempts;
         let job = EncodeJob { plan: &material.plan, video, chunk, renditions: &video.renditions, level, mode };
-        let Try { finished, renditions } = encode(attempt, material, &job).await?;
-        let outcome = outcome(&finished, &renditions, &job)?;
-        let verdict = chunk_verdict(chunk, &outcome, previous, &finished.stderr_tail);
-        tracing::debug!(job = %attempt.job.id, ?level, ?mode, got = outcome.got(), expected = chunk.pictures, ?verdict, "chunk encoded");
-        match verdict {
-            Verdict::Accept { missing } => {
+        let Try { finished, renditions, seen } = encode(attempt, material, &job).await?;
+        let outcome = Outcome { seen, ..outcome(&finished, &renditions, &job)? };
+        let step = attempts.judge(chunk, &outcome, &finished.stderr_tail);
+        tracing::debug!(job = %attempt.job.id, ?level, ?mode, got = outcome.decoded(chunk), expected = chunk.expected(), ?step, "chunk encoded");
+        match step {
+            Step::Keep { missing } => {
                 let made = renditions.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| trouble(&error, &finished))?;
-                let decoded = if mode == Mode::Hold { 0 } else { chunk.pictures.saturating_sub(missing) };
-                return Ok((made, u64::from(decoded)));
+                return Ok((made, u64::from(chunk.expected().saturating_sub(missing))));
             }
-            Verdict::StartEarlier(earlier) => (level, previous) = (earlier, Some(outcome.got())),
-            Verdict::Hold(from) => (level, mode, previous) = (from, Mode::Hold, None),
-            Verdict::Hopeless => return Err(Refusal::from(Code::Undecodable).into()),
+            Step::Again => {}
+            Step::Hopeless => return Err(Refusal::from(Code::Undecodable).into()),
         }
     }
 }
@@ -103,7 +103,7 @@ fn outcome(finished: &Finished, renditions: &[Result<Made, CmafError>], job: &En
         Some(Err(error)) => return Err(trouble(error, finished)),
         None => return Err(Error::internal("a plan has no rendition", "no rung").into()),
     };
-    Ok(Outcome { pictures, first_ticks, level: job.level, mode: job.mode })
+    Ok(Outcome { pictures, first_ticks, seen: None, level: job.level, mode: job.mode })
 }
 
 fn trouble(error: &CmafError, finished: &Finished) -> Failed {
@@ -118,9 +118,14 @@ async fn encode(attempt: &Attempt<'_>, material: &Material, job: &EncodeJob<'_>)
     let (mut outputs, mut packagers) = (Vec::new(), Vec::new());
     for rendition in job.renditions {
         let (sender, pieces) = mpsc::channel(PIECES);
-        outputs.push(Output { name: rendition.name.clone(), sender, max_bytes: MAX_OUTPUT_BYTES });
+        outputs.push(Output { name: rendition.name.clone(), sender, max_bytes: job.chunk.max_bytes(rendition.maxrate_kbps) });
         packagers.push(tokio::spawn(package(VideoPackager::new(job.chunk, rendition.width, rendition.height), pieces)));
     }
+    let (sender, pieces) = mpsc::channel(PIECES);
+    let lister = job.chunk.evidence.map(|_| {
+        outputs.push(Output { name: SEEN.to_owned(), sender, max_bytes: MAX_LIST_BYTES });
+        tokio::spawn(list(pieces))
+    });
     let args = encode_argv(job, SOURCE_URL, &format!("{BASE_URL}out"));
     let (stdout, mut progress) = follow();
     let limits = limits(attempt, job.chunk);
@@ -128,7 +133,7 @@ async fn encode(attempt: &Attempt<'_>, material: &Material, job: &EncodeJob<'_>)
     let watch = async {
         while progress.changed().await.is_ok() {
             let frames = i64::try_from(progress.borrow().frames).unwrap_or(0);
-            attempt.progress(frames * 100 / i64::from(job.chunk.pictures.max(1)));
+            attempt.progress(frames.saturating_mul(100) / i64::from(job.chunk.pictures.max(1)));
         }
     };
     let (finished, ()) = tokio::join!(state.sandbox.run(run, attempt.cancel.clone()), watch);
@@ -137,14 +142,24 @@ async fn encode(attempt: &Attempt<'_>, material: &Material, job: &EncodeJob<'_>)
     for packager in packagers {
         renditions.push(packager.await.map_err(|error| Error::internal("packaging was aborted", error))?);
     }
-    Ok(Try { finished, renditions })
+    let seen = match lister {
+        Some(lister) => Some(lister.await.map_err(|error| Error::internal("listing was aborted", error))?),
+        None => None,
+    };
+    Ok(Try { finished, renditions, seen })
 }
 
-async fn package(mut packager: VideoPackager, mut pieces: mpsc::Receiver<Bytes>) -> Result<Made, CmafError> {
-    let mut segments = Vec::new();
+/// Reads the list of decoded pictures.
+async fn list(mut pieces: mpsc::Receiver<Bytes>) -> Seen {
+    let mut reader = SeenReader::default();
     while let Some(piece) = pieces.recv().await {
-        segments.extend(packager.push(&piece)?);
+        reader.push(&piece);
     }
+    reader.seen()
+}
+
+async fn package(mut packager: VideoPackager, pieces: mpsc::Receiver<Bytes>) -> Result<Made, CmafError> {
+    let mut segments = feed(pieces, |piece| packager.push(piece)).await?;
     let EncodedVideo { init, segments: last, pictures, first_ticks } = packager.finish()?;
     segments.extend(last);
     Ok(Made { init, segments, pictures, first_ticks })

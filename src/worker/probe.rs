@@ -2,7 +2,7 @@
 
 use super::attempt::{Attempt, Failed};
 use super::door::SOURCE_URL;
-use super::ffmpeg::{Finished, Limits, Program, Run};
+use super::ffmpeg::{Finished, Limit, Limits, Program, Run};
 use super::source;
 use crate::blobs::Source;
 use crate::catalog::versions::{NewRendition, Outline, Version};
@@ -14,7 +14,7 @@ use crate::failpoint;
 use crate::transaction;
 use std::sync::Arc;
 use std::time::Duration;
-use theatrum_media::plan::Plan;
+use theatrum_media::plan::{Plan, VideoPlan};
 use theatrum_media::probe::{Code, Facts, HEAD_BYTES, PacketScan, Refusal, StreamReport, packets_argv, sniff, streams_argv};
 use tokio::sync::mpsc;
 
@@ -41,7 +41,7 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
 }
 
 async fn examine(attempt: &Attempt<'_>, source: &Arc<Source>) -> Result<Facts, Failed> {
-    let size_bytes = source.size_bytes();
+    let (size_bytes, stall) = (source.size_bytes(), attempt.state.limits.stall);
     let head = source::head(source, HEAD_BYTES as u64).await?;
     let container = sniff(&head, size_bytes)?;
     let mut json = Vec::new();
@@ -52,7 +52,7 @@ async fn examine(attempt: &Attempt<'_>, source: &Arc<Source>) -> Result<Facts, F
         }
     });
     let finished = streams.await?;
-    judge(&finished)?;
+    judge(&finished, stall)?;
     let report = StreamReport::parse(&json)?;
     let mut scan = PacketScan::new(report.choose()?);
     let mut line_feed = Vec::new();
@@ -63,7 +63,7 @@ async fn examine(attempt: &Attempt<'_>, source: &Arc<Source>) -> Result<Facts, F
         scan.push(&line_feed);
     });
     let finished = packets.await?;
-    within_limits(&finished)?;
+    within_limits(&finished, stall)?;
     Ok(Facts::new(container, size_bytes, &report, scan.finish(&finished.stderr_tail))?)
 }
 
@@ -84,14 +84,16 @@ async fn ask(attempt: &Attempt<'_>, source: &Arc<Source>, args: Vec<String>, mut
 }
 
 /// A probe that ended badly by itself met a file it cannot read.
-fn judge(finished: &Finished) -> Result<(), Failed> {
-    within_limits(finished)?;
+fn judge(finished: &Finished, stall: Duration) -> Result<(), Failed> {
+    within_limits(finished, stall)?;
     if finished.success { Ok(()) } else { Err(Refusal::from_ffprobe(&finished.stderr_tail).into()) }
 }
 
-/// A file that makes the probe exceed its limits is refused: trying again would only cost the same once more.
-fn within_limits(finished: &Finished) -> Result<(), Failed> {
-    if finished.host_failed {
+/// A file that makes the probe exceed its limits is refused: trying again would only cost the same once more. One that stood still
+/// without computing was not given the machine: that is the host's trouble, and tried again.
+fn within_limits(finished: &Finished, stall: Duration) -> Result<(), Failed> {
+    let was_starved = finished.limit == Some(Limit::Stall) && u128::from(finished.cpu_ms) < stall.as_millis() / 2;
+    if finished.host_failed || was_starved {
         return Err(Failed::by_host(finished));
     }
     match &finished.limit {
@@ -112,7 +114,7 @@ async fn settle(attempt: &Attempt<'_>, source: SourceId, facts: &Facts, plan: &P
         source,
         facts: serde_json::json!({"demuxer": facts.demuxer, "size_bytes": facts.size_bytes, "truncated": facts.truncated}).to_string(),
         plan: serde_json::to_string(plan).map_err(json)?,
-        pictures_expected: plan.video.as_ref().map_or(0, |video| video.pictures),
+        pictures_expected: plan.video.as_ref().map_or(0, VideoPlan::expected),
         pictures_decoded: 0,
     };
     let (renditions, jobs) = (renditions(plan)?, jobs(plan, &version));
@@ -168,4 +170,28 @@ fn jobs(plan: &Plan, version: &Version) -> Vec<NewJob> {
         jobs.push(job(Kind::Audio, "{}".to_owned(), FIRST_CHUNK_PRIORITY, whole / 20));
     }
     jobs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stalled_probe_is_the_files_fault_only_if_it_computed() {
+        let stall = Duration::from_secs(60);
+        let after = |cpu_ms| Finished {
+            success: false,
+            exit: "stopped".to_owned(),
+            host_failed: false,
+            limit: Some(Limit::Stall),
+            stderr_tail: String::new(),
+            door_bytes_read: 0,
+            outputs: Vec::new(),
+            peak_rss_bytes: None,
+            cpu_ms,
+            landlock_abi: 0,
+        };
+        assert!(matches!(within_limits(&after(59_000), stall), Err(Failed::Refused(_))));
+        assert!(matches!(within_limits(&after(900), stall), Err(Failed::Trouble { .. })));
+    }
 }

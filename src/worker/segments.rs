@@ -10,8 +10,9 @@ use crate::domain::{Error, Result};
 use crate::failpoint;
 use crate::keys::RootKey;
 use bytes::Bytes;
-use theatrum_media::cmaf::{self, PackagedSegment};
+use theatrum_media::cmaf::{self, CmafError, PackagedSegment};
 use theatrum_media::crypt::{self, KEY_PERIOD, content_key, key_index};
+use tokio::sync::mpsc;
 
 /// Writes the segments of one rendition.
 #[derive(Debug)]
@@ -87,6 +88,26 @@ impl Writer<'_> {
     }
 }
 
+/// Hands the pieces of an output to its packager as they come; gives the segments they complete, or the packager's first complaint.
+///
+/// The rest is taken all the same: an output that nobody takes would end the run with a cause that says neither what is wrong with it nor what
+/// ffmpeg had to say.
+pub(super) async fn feed(
+    mut pieces: mpsc::Receiver<Bytes>,
+    mut push: impl FnMut(&[u8]) -> Result<Vec<PackagedSegment>, CmafError>,
+) -> Result<Vec<PackagedSegment>, CmafError> {
+    let mut fed = Ok(Vec::new());
+    while let Some(piece) = pieces.recv().await {
+        if let Ok(mut segments) = fed {
+            fed = push(&piece).map(|done| {
+                segments.extend(done);
+                segments
+            });
+        }
+    }
+    fed
+}
+
 /// The digest by which chunks of one rendition prove that they share an initialisation segment.
 pub(super) fn init_sha256(init: &cmaf::Init) -> String {
     hex::encode(crypt::Digests::of(&init.bytes).sha256)
@@ -103,4 +124,28 @@ pub(super) async fn adopt(tx: &mut Tx, version: &VersionId, written: &[Written])
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use theatrum_media::cmaf::VideoPackager;
+    use theatrum_media::timeline::Chunk;
+
+    #[tokio::test]
+    async fn a_packager_that_complains_is_heard_and_the_output_still_taken() {
+        let chunk: Chunk = serde_json::from_value(serde_json::json!({
+            "index": 0, "first_segment": 0, "segments": [], "first_picture": 0, "end_picture": 0, "pictures": 0, "first_picture_ticks": 0,
+            "idr_ticks": [], "near_ticks": null, "earlier_ticks": null, "loose_seek": false
+        }))
+        .expect("a chunk as an earlier version planned it");
+        let mut packager = VideoPackager::new(&chunk, 16, 16);
+        let (sender, pieces) = mpsc::channel(1);
+        let fed = tokio::spawn(feed(pieces, move |piece| packager.push(piece)));
+        for piece in [b"\0\0\0\x08moof".as_slice(), b"more", b"and more"] {
+            sender.send(Bytes::from_static(piece)).await.expect("the output is taken to its end");
+        }
+        drop(sender);
+        assert_eq!(fed.await.expect("no panic"), Err(CmafError::Malformed("moof before moov")));
+    }
 }

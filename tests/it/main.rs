@@ -3,6 +3,7 @@
 mod access;
 mod corpus;
 mod crash;
+mod damage;
 mod dead;
 mod edge;
 mod house;

@@ -131,6 +131,11 @@ async fn lines(sandbox: &Sandbox, mut run: Run) -> (Finished, Vec<String>) {
     (finished, reader.await.expect("a reader"))
 }
 
+/// A last word for a command line that no other test's has, also of another run of the tests.
+fn marked(test: &str) -> String {
+    format!("marker-of-{test}-{}", std::process::id())
+}
+
 /// The process whose command line ends with `marker`, if it runs and is no zombie.
 fn process_marked(marker: &str) -> Option<PathBuf> {
     let folders = std::fs::read_dir("/proc").expect("/proc").flatten().map(|entry| entry.path());

@@ -29,6 +29,14 @@ export async function signingIn(browser) {
   const kept = await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }) + document.cookie);
   check('the token is kept nowhere else', !kept.includes(settings.token));
 
+  await watched.allowing(/\b404\b/, async () => {
+    const lost = await page.goto(`${settings.url}/nowhere/at/all`);
+    await page.getByRole('heading', { name: 'There is nothing here' }).waitFor();
+    check('a wrong address is answered in words, with 404', lost.status() === 404);
+  });
+  await page.getByRole('link', { name: 'Go to the library' }).click();
+  await page.getByRole('heading', { name: 'Library' }).waitFor();
+
   await page.getByRole('button', { name: 'Sign out' }).click();
   await page.getByRole('heading', { name: 'Sign in' }).waitFor();
   await page.goto(settings.url);

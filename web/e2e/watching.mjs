@@ -106,7 +106,7 @@ async function menus(page) {
   await page.locator('[role=menuitemradio][data-value="1"]').click();
   if (await page.evaluate(() => document.pictureInPictureEnabled)) {
     await page.locator('[data-control="picture"]').click();
-    const inside = await page.waitForFunction(() => document.pictureInPictureElement !== null, null, { timeout: 5_000 }).then(() => true, () => false);
+    const inside = await page.waitForFunction(() => document.pictureInPictureElement !== null).then(() => true, () => false);
     check('picture in picture opens', inside);
     if (inside) await page.locator('[data-control="picture"]').click();
   }

@@ -1,17 +1,19 @@
 //! Plans → ffmpeg's arguments, and what to make of how it ended.
 //!
 //! Every command reads one source through the sandbox's door and sends its outputs back through it by HTTP PUT; it writes no file.
-//! An exit code proves nothing: the packager counts pictures, [`chunk_verdict`] judges.
+//! An exit code proves nothing: the packager counts pictures, [`Attempts`] judge.
 
 mod audio;
 mod encode;
+mod seen;
 mod still;
 mod verdict;
 
 pub use audio::audio_argv;
 pub use encode::{EncodeJob, Mode, encode_argv};
+pub use seen::{SEEN, Seen, SeenReader};
 pub use still::still_argv;
-pub use verdict::{Outcome, Verdict, chunk_verdict};
+pub use verdict::{Attempts, Outcome, Step};
 
 use crate::probe::{Demuxer, input_argv};
 use crate::time::{AUDIO_RATE, TICKS_PER_SECOND, ticks_to_decimal};

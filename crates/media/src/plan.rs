@@ -70,6 +70,16 @@ pub struct AudioPlan {
     pub stream: u32,
     /// Latest time, in ticks of the source's clock, at which sound is taken.
     pub end_ticks: i64,
+    /// Samples are numbered from this time on, in ticks of the source's clock, as the pictures are: [`Cadence::Counted`].
+    #[serde(default)]
+    pub counted_from_ticks: Option<i64>,
+}
+
+impl VideoPlan {
+    /// Pictures that must decode for the source to be whole; at least half of them for it to be published.
+    pub fn expected(&self) -> u64 {
+        self.chunks.iter().map(|chunk| u64::from(chunk.expected())).sum()
+    }
 }
 
 impl Plan {
@@ -91,7 +101,12 @@ impl Plan {
         };
         let chunks = |video: &VideoFacts| timeline::chunks(facts, video, &marks, &segments, slots);
         let video = facts.video.as_ref().map(|video| video_plan(facts, video, chunks(video)));
-        let audio = facts.audio.as_ref().map(|audio| AudioPlan { stream: audio.stream, end_ticks: facts.end_ticks() });
+        let counted = facts.video.as_ref().is_some_and(|video| matches!(video.cadence, Cadence::Counted { .. }));
+        let audio = facts.audio.as_ref().map(|audio| AudioPlan {
+            stream: audio.stream,
+            end_ticks: facts.end_ticks(),
+            counted_from_ticks: counted.then(|| audio.time_base.ticks(audio.start_pts)),
+        });
         Self {
             demuxer: facts.demuxer,
             origin_ticks: facts.origin_ticks(),

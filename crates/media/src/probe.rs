@@ -84,6 +84,7 @@ pub(crate) mod tests_support {
             rate: Rational { num: 25, den: 1 },
             time_base: Rational { num: 1, den: 1000 },
             pictures: PictureTimes((0..250).map(|i| i * 40).collect()),
+            solid: PictureTimes((0..250).map(|i| i * 40).collect()),
             end_pts: 10_000,
             keyframes: (0..5).map(|i| Keyframe { pts: i * 2000, dts: i * 2000, clean: true }).collect(),
             cadence: Cadence::Source,

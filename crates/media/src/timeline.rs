@@ -6,7 +6,7 @@ mod chunks;
 mod cut;
 
 pub(crate) use chunks::chunks;
-pub use chunks::{Chunk, runs};
+pub use chunks::{Chunk, Evidence};
 pub use cut::{Segment, default_target};
 pub(crate) use cut::{sound_segments, video_segments};
 

@@ -1,55 +1,53 @@
 //! ffmpeg and ffprobe: there, new enough, and able to read and write what the house needs.
 
 use super::Check;
-use std::collections::BTreeSet;
-use std::process::Stdio;
+use crate::config::Processing;
+use crate::worker::ffmpeg::{Description, Tools};
 use std::time::Duration;
-use tokio::process::Command;
 
 /// The oldest major version whose timestamps and filters the worker was tried with.
 const OLDEST_MAJOR: u32 = 5;
 
-const ENCODERS: [&str; 2] = ["libx264", "aac"];
-const DECODERS: [&str; 8] = ["h264", "hevc", "vp8", "vp9", "mpeg2video", "mpeg4", "aac", "mp3"];
-const WELCOME_DECODERS: [&[&str]; 2] = [&["libdav1d", "av1", "libaom-av1"], &["opus", "libopus"]];
-
 const INSTALL: &str = "install it: apt install ffmpeg (Debian, Ubuntu), dnf install ffmpeg (Fedora with RPM Fusion)";
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
-/// Runs both programs and reads what they say of themselves.
-pub(super) async fn examine() -> Vec<Check> {
-    let (ffmpeg, ffprobe) = tokio::join!(said("ffmpeg", "-version"), said("ffprobe", "-version"));
-    let mut checks = vec![version("ffmpeg", ffmpeg.as_deref()), version("ffprobe", ffprobe.as_deref())];
-    if ffmpeg.is_ok() {
-        let (encoders, decoders) = tokio::join!(said("ffmpeg", "-encoders"), said("ffmpeg", "-decoders"));
-        checks.push(lacking("encoders", &ENCODERS, &listed(&encoders.unwrap_or_default())));
-        checks.push(decoding(&listed(&decoders.unwrap_or_default())));
-    }
+/// Finds both programs of the settings and asks ffmpeg what it can do.
+pub(super) async fn examine(processing: &Processing) -> Vec<Check> {
+    let tools = match Tools::find(Some(&processing.ffmpeg), Some(&processing.ffprobe)) {
+        Ok(tools) => tools,
+        Err(error) => return vec![Check::fail("ffmpeg", error.message(), INSTALL)],
+    };
+    let mut checks = match tokio::time::timeout(ANSWER_LIMIT, tools.describe()).await {
+        Ok(Ok(description)) => able(&description),
+        Ok(Err(error)) => vec![Check::fail("ffmpeg", error.message(), INSTALL)],
+        Err(_) => {
+            vec![Check::fail("ffmpeg", format!("{} does not answer", tools.ffmpeg.display()), "install it again, or name another one")]
+        }
+    };
+    checks.push(Check::ok("ffprobe", tools.ffprobe.display().to_string()));
     checks
 }
 
-async fn said(program: &str, argument: &str) -> Result<String, String> {
-    let running = Command::new(program).args(["-hide_banner", argument]).stdin(Stdio::null()).kill_on_drop(true).output();
-    match tokio::time::timeout(ANSWER_LIMIT, running).await {
-        Ok(Ok(output)) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        Ok(Ok(output)) => Err(format!("{program} {argument} ended with {}", output.status)),
-        Ok(Err(error)) => Err(format!("{program} cannot be run: {error}")),
-        Err(_) => Err(format!("{program} {argument} did not end within {} s", ANSWER_LIMIT.as_secs())),
-    }
+fn able(description: &Description) -> Vec<Check> {
+    let mend = "install an ffmpeg built with them; Debian's and Ubuntu's are";
+    let codecs = if !description.missing.is_empty() {
+        Check::fail("codecs", format!("this ffmpeg lacks {}", description.missing.join(", ")), mend)
+    } else if !description.unreadable.is_empty() {
+        let found = format!("this ffmpeg lacks {}", description.unreadable.join(", "));
+        Check::warn("codecs", found, format!("sources in these formats will be refused; {mend}"))
+    } else {
+        Check::ok("codecs", "all that sources come in, and all that renditions are made with")
+    };
+    vec![version(&description.version), codecs]
 }
 
-fn version(name: &'static str, said: Result<&str, &String>) -> Check {
-    let text = match said {
-        Ok(text) => text,
-        Err(why) => return Check::fail(name, why.as_str(), INSTALL),
-    };
-    let number = text.split_whitespace().nth(2).unwrap_or_default();
+fn version(number: &str) -> Check {
     match major(number) {
         Some(major) if major < OLDEST_MAJOR => {
-            Check::fail(name, format!("version {number} is too old"), format!("install version {OLDEST_MAJOR} or newer"))
+            Check::fail("ffmpeg", format!("version {number} is too old"), format!("install version {OLDEST_MAJOR} or newer"))
         }
-        Some(_) => Check::ok(name, format!("version {number}")),
-        None => Check::warn(name, format!("version {number} is no release"), "use a release if videos come out wrong"),
+        Some(_) => Check::ok("ffmpeg", format!("version {number}")),
+        None => Check::warn("ffmpeg", format!("version {number} is no release"), "use a release if videos come out wrong"),
     }
 }
 
@@ -60,35 +58,12 @@ fn major(version: &str) -> Option<u32> {
     major.parse().ok()
 }
 
-/// The names in the second column of `ffmpeg -encoders` and the like.
-fn listed(text: &str) -> BTreeSet<&str> {
-    let rows = text.lines().skip_while(|line| !line.trim().starts_with("---"));
-    rows.filter_map(|line| line.split_whitespace().nth(1)).collect()
-}
-
-fn lacking(name: &'static str, needed: &[&str], there: &BTreeSet<&str>) -> Check {
-    let missing: Vec<_> = needed.iter().filter(|codec| !there.contains(*codec)).copied().collect();
-    if missing.is_empty() {
-        return Check::ok(name, needed.join(", "));
-    }
-    let mend = "install an ffmpeg built with them; Debian's and Ubuntu's are";
-    Check::fail(name, format!("this ffmpeg lacks {}", missing.join(", ")), mend)
-}
-
-fn decoding(there: &BTreeSet<&str>) -> Check {
-    let check = lacking("decoders", &DECODERS, there);
-    let missing: Vec<_> = WELCOME_DECODERS.iter().filter(|any| !any.iter().any(|codec| there.contains(codec))).map(|any| any[0]).collect();
-    if check.mend.is_some() || missing.is_empty() {
-        return check;
-    }
-    let found = format!("this ffmpeg lacks {}", missing.join(", "));
-    Check::warn("decoders", found, "sources in these formats will be refused; install an ffmpeg built with them if you have any")
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Status;
     use super::*;
+    use crate::config::{self, Overrides};
+    use std::path::Path;
 
     #[test]
     fn versions_of_releases_and_builds() {
@@ -97,15 +72,34 @@ mod tests {
         {
             assert_eq!(major(text), expected, "{text}");
         }
-        assert_eq!(version("ffmpeg", Ok("ffmpeg version 4.4.2 Copyright")).status, Status::Fail);
-        assert_eq!(version("ffmpeg", Err(&"no".to_owned())).status, Status::Fail);
+        assert_eq!(version("4.4.2").status, Status::Fail);
+        assert_eq!(version("git-2026-01-01").status, Status::Warn);
     }
 
     #[test]
     fn a_missing_codec_is_named() {
-        let text = "Encoders:\n V..... = Video\n A..... = Audio\n ------\n V....D libx264   H.264\n A....D opus    Opus\n";
-        assert_eq!(listed(text), BTreeSet::from(["libx264", "opus"]));
-        let check = lacking("encoders", &ENCODERS, &listed(text));
-        assert_eq!((check.status, check.found.as_str()), (Status::Fail, "this ffmpeg lacks aac"));
+        let lacking = |missing: &[&str], unreadable: &[&str]| {
+            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            let description = Description { version: "5.1".to_owned(), missing: owned(missing), unreadable: owned(unreadable) };
+            able(&description).remove(1)
+        };
+        let check = lacking(&["encoder aac"], &["decoder vp9"]);
+        assert_eq!((check.status, check.found.as_str()), (Status::Fail, "this ffmpeg lacks encoder aac"));
+        let check = lacking(&[], &["decoder vp9"]);
+        assert_eq!((check.status, check.found.as_str()), (Status::Warn, "this ffmpeg lacks decoder vp9"));
+        assert_eq!(lacking(&[], &[]).status, Status::Ok);
+    }
+
+    #[tokio::test]
+    async fn the_ffmpeg_of_the_settings_is_examined() {
+        let with = |path: &str| {
+            let variables = [("THEATRUM_PROCESSING__FFMPEG".to_owned(), path.to_owned())];
+            config::load(Path::new("/nonexistent"), None, variables, Overrides::default()).expect("valid settings").processing
+        };
+        let there: Vec<_> = examine(&with("ffmpeg")).await.iter().map(|check| check.status).collect();
+        assert_eq!(there, [Status::Ok; 3]);
+        let checks = examine(&with("/nonexistent/ffmpeg")).await;
+        assert_eq!(checks[0].status, Status::Fail);
+        assert!(checks[0].found.contains("/nonexistent/ffmpeg"), "{}", checks[0].found);
     }
 }

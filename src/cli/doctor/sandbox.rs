@@ -1,6 +1,7 @@
 //! How far ffmpeg is locked away on this machine.
 
 use super::Check;
+use crate::config::{self, Processing};
 use crate::worker::ffmpeg::Tools;
 use crate::worker::sandbox::{Level, Sandbox, Setting};
 
@@ -9,12 +10,16 @@ const NAME: &str = "sandbox";
 const TRUNCATE_ABI: u32 = 3;
 
 /// The level the worker's sandbox reaches here: ffmpeg is run in it once, as the server does when it starts.
-pub(super) async fn examine() -> Check {
-    let tools = match Tools::find(None, None) {
+pub(super) async fn examine(processing: &Processing) -> Check {
+    let tools = match Tools::find(Some(&processing.ffmpeg), Some(&processing.ffprobe)) {
         Ok(tools) => tools,
         Err(error) => return Check::fail(NAME, "not tried: there is no ffmpeg to run in it", error.message()),
     };
-    match Sandbox::detect(Setting::Auto, tools).await {
+    let setting = match processing.sandbox {
+        config::Sandbox::Namespace => Setting::Auto,
+        config::Sandbox::Off => Setting::Off,
+    };
+    match Sandbox::detect(setting, tools).await {
         Ok(sandbox) => reached(sandbox.level(), sandbox.landlock_abi()),
         Err(error) => {
             let mend = "allow unprivileged user namespaces and Landlock, or trust every uploader and set processing.sandbox = \"off\"";
@@ -25,6 +30,10 @@ pub(super) async fn examine() -> Check {
 
 fn reached(level: Level, landlock_abi: u32) -> Check {
     let found = format!("level {level}, landlock {landlock_abi}");
+    if level == Level::Off {
+        let mend = "fine where every uploader is trusted; else set processing.sandbox = \"namespace\"";
+        return Check::warn(NAME, found, mend);
+    }
     if landlock_abi < TRUNCATE_ABI {
         return Check::warn(NAME, found, "a kernel from 6.2 on confines ffmpeg's files more strictly");
     }
@@ -41,5 +50,6 @@ mod tests {
         let check = reached(Level::Namespace, 6);
         assert_eq!((check.status, check.found.as_str()), (Status::Ok, "level namespace, landlock 6"));
         assert_eq!(reached(Level::Namespace, 1).status, Status::Warn);
+        assert_eq!(reached(Level::Off, 6).status, Status::Warn);
     }
 }

@@ -143,7 +143,7 @@ mod tests {
     async fn a_server_that_was_there_is_waited_for() {
         let board = Board::silent();
         let progress = board.file("a", 1);
-        let patience = Patience::new(LIMITS, &progress);
+        let patience = Patience::new(Limits { outage: Duration::from_secs(60), ..LIMITS }, &progress);
         patience.succeeded();
         let mut failures = 3;
         let attempt = async || {

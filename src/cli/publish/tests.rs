@@ -102,6 +102,15 @@ async fn every_way_a_part_can_fail_is_survived() {
 }
 
 #[tokio::test]
+async fn a_part_whose_answer_was_lost_is_not_sent_again() {
+    let bench = Bench::new();
+    let fake = Fake::start(&bench.data()).await;
+    fake.fail_next(&[Fault::LostAnswer, Fault::LostAnswer]);
+    assert_eq!(bench.publish().await["state"], "ready");
+    assert_eq!(fake.puts(), (1..=PARTS as u32).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_storage_that_always_refuses_is_believed() {
     let bench = Bench::new();
     let fake = Fake::start(&bench.data()).await;

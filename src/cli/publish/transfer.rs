@@ -53,13 +53,25 @@ impl Transfer<'_> {
     async fn deliver(&self, part: &Part, theirs: Option<&str>) -> Result<(), Failure> {
         let _slot = self.slots.acquire().await.map_err(|_| Failure::new("interrupted", "the upload was called off"))?;
         let refusals = Cell::new(0);
+        let mut theirs = theirs.map(str::to_owned);
+        let mut is_first = true;
         self.patience
             .keep_trying(async || {
+                // Of the last attempt the answer may have been lost, and not the part.
+                if !std::mem::take(&mut is_first) {
+                    theirs = self.received(part.number).await?;
+                }
                 // A fresh hash and a fresh URL each time: whichever was stale, it no longer is.
-                let attempt = self.attempt(part, theirs).await;
+                let attempt = self.attempt(part, theirs.as_deref()).await;
                 attempt.map_err(|failure| retry_refusals(failure, &refusals))
             })
             .await
+    }
+
+    /// The digest of the part that the server holds by this number now, if it holds one.
+    async fn received(&self, number: u32) -> Result<Option<String>, Failure> {
+        let upload = self.client.upload(&self.upload.upload).await?;
+        Ok(upload.received.into_iter().find(|part| part.number == number).map(|part| part.sha256))
     }
 
     async fn attempt(&self, part: &Part, theirs: Option<&str>) -> Result<(), AttemptFailure> {

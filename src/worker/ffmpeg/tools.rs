@@ -31,8 +31,8 @@ pub struct Description {
 
 /// What every job needs: (kind, listing option, names).
 const NEEDED: [(&str, &str, &[&str]); 5] = [
-    ("encoder", "-encoders", &["libx264", "aac", "mjpeg"]),
-    ("muxer", "-muxers", &["mp4", "matroska", "null"]),
+    ("encoder", "-encoders", &["libx264", "aac", "mjpeg", "wrapped_avframe"]),
+    ("muxer", "-muxers", &["mp4", "matroska", "null", "framecrc"]),
     ("demuxer", "-demuxers", &["mov", "matroska", "mpegts"]),
     ("protocol", "-protocols", &["http", "tcp", "pipe"]),
     ("filter", "-filters", &["scale", "trim", "split", "aresample"]),

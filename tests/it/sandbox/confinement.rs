@@ -135,7 +135,7 @@ async fn ffmpeg_inherits_three_pipes_and_no_more() {
     let leaked = std::fs::File::open("/proc/self/status").expect("a file");
     rustix::io::fcntl_setfd(&leaked, rustix::io::FdFlags::empty()).expect("a flag");
     let (asked, mut reads) = mpsc::unbounded_channel();
-    let marker = "marker-of-the-inherited-descriptors";
+    let marker = &marked("inherited-descriptors");
     let running = tokio::spawn({
         let (sandbox, run) = (sandbox.clone(), ffmpeg(&format!("-i {SOURCE_URL} -f null {marker}"), Stuck(asked)));
         async move { finish(&sandbox, run).await }

@@ -47,7 +47,6 @@ impl Server {
     /// Starts the server (again) without waiting.
     pub fn spawn(&mut self, once: &[(&str, &str)]) {
         self.kill();
-        let _ = fs::remove_file(self.data().join("server.json"));
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("a log file");
         let mut command = Command::new(PROGRAM);
         command.args(["serve", "--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0", "--data"]).arg(self.data());
@@ -59,9 +58,7 @@ impl Server {
     fn wait_ready(&mut self) {
         let begun = Instant::now();
         loop {
-            if let Some(url) = self.try_url()
-                && ready(&url)
-            {
+            if self.announcement().is_some_and(|found| found["pid"] == self.pid() && found["url"].as_str().is_some_and(ready)) {
                 return;
             }
             let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("a child to ask"));
@@ -133,22 +130,24 @@ impl Server {
         rustix::process::kill_process(pid, signal).expect("the process is there");
     }
 
-    fn try_url(&self) -> Option<String> {
-        let text = fs::read_to_string(self.data().join("server.json")).ok()?;
-        let json: Value = serde_json::from_str(&text).ok()?;
-        Some(json["url"].as_str()?.to_owned())
+    /// What the newest server said of itself; one that was killed left it behind.
+    fn announcement(&self) -> Option<Value> {
+        serde_json::from_str(&fs::read_to_string(self.data().join("server.json")).ok()?).ok()
     }
 
     /// Where its page and API are.
     pub fn url(&self) -> String {
-        self.try_url().expect("a running server announces itself")
+        self.announced("url")
     }
 
     /// Where its S3 endpoint is.
     pub fn s3_url(&self) -> String {
-        let text = fs::read_to_string(self.data().join("server.json")).expect("a running server announces itself");
-        let json: Value = serde_json::from_str(&text).expect("json");
-        json["s3_url"].as_str().expect("an s3_url").to_owned()
+        self.announced("s3_url")
+    }
+
+    fn announced(&self, field: &str) -> String {
+        let found = self.announcement().expect("a running server announces itself");
+        found[field].as_str().expect("a text").to_owned()
     }
 
     /// The administrator's access token.

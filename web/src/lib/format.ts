@@ -77,5 +77,6 @@ export function sentence(text: string): string {
 export function titleOf(filename: string): string {
   const stem = filename.replace(/\.[A-Za-z0-9]{1,5}$/, '');
   const words = stem.replace(/[_\s]+/g, ' ').trim();
-  return (words || filename).slice(0, 200);
+  // By characters, not by UTF-16 units: half of a pair is no text.
+  return Array.from(words || filename).slice(0, 200).join('');
 }

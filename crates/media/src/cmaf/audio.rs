@@ -72,7 +72,7 @@ impl AudioPackager {
             self.check_track()?;
             // The encoder's first frame primes the decoder; what it decodes to lies before the sound.
             if std::mem::replace(&mut self.primed, true) {
-                self.take(sample.pts - LEAD_SAMPLES, sample.data, &mut done);
+                self.take(sample.pts.saturating_sub(LEAD_SAMPLES), sample.data, &mut done);
             }
         }
         Ok(done)
@@ -106,12 +106,15 @@ impl AudioPackager {
             Some(next) => next,
             None => self.begin(time),
         };
-        // What begins after the end is the encoder's padding.
-        if time <= next - FRAME || self.bounds.last().is_some_and(|&end| next >= end) {
+        let end = self.bounds.last().copied().unwrap_or(0);
+        if time <= next - FRAME {
             return;
         }
-        let next = if time >= next + FRAME { self.silence(next, time - FRAME + 1, done) } else { next };
-        self.put(next, data, done);
+        let next = if time >= next + FRAME { self.silence(next, (time - FRAME + 1).min(end), done) } else { next };
+        // What begins after the end is the encoder's padding, or a lie.
+        if next < end {
+            self.put(next, data, done);
+        }
     }
 
     /// The time of the very first frame. Sound that begins after the whole first segment gets silence before it, on the same grid of frames.
@@ -210,6 +213,17 @@ mod tests {
     fn frames_after_the_end_are_left_out() {
         let (done, frames) = package(1, 0, 300);
         assert_eq!((done.len(), frames), (1, 282));
+    }
+
+    #[test]
+    fn a_frame_for_the_end_of_time_fills_the_timeline_and_no_more() {
+        let mut packager = AudioPackager::new(&segments(2));
+        let mut done = Vec::new();
+        for time in [0, i64::MAX, i64::MAX - 1, i64::MIN] {
+            packager.take(time, vec![1], &mut done);
+        }
+        let end = packager.finish().unwrap();
+        assert_eq!((done.len() + end.segments.len(), end.frames), (2, 563));
     }
 
     #[test]

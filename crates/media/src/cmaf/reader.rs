@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 const MAX_BOX_BYTES: u64 = 16 << 20;
 /// Largest `mdat`: about two seconds of one rendition.
 const MAX_MDAT_BYTES: u64 = 256 << 20;
-/// Most samples of one fragment.
-const MAX_SAMPLES: usize = 1 << 20;
+/// Most samples of one fragment, and most that wait: a lying fragment of a hundred bytes announces as many as it likes, all empty.
+const MAX_SAMPLES: usize = 1 << 16;
 
 /// What the `moov` says of the only track.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +109,9 @@ impl FragmentReader {
             return Err(CmafError::Malformed("moof without mdat"));
         }
         let (entries, offset) = moof(body, track.defaults).ok_or(CmafError::Malformed("moof"))?;
+        if self.samples.len() + entries.len() > MAX_SAMPLES {
+            return Err(CmafError::TooLarge("samples"));
+        }
         self.entries = entries;
         self.data_offset = offset.checked_sub(moof_bytes).ok_or(CmafError::Malformed("data offset"))?;
         Ok(())
@@ -123,6 +126,15 @@ impl FragmentReader {
             self.samples.push_back(Sample { dts: entry.dts, pts: entry.pts, data });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+impl FragmentReader {
+    /// A reader whose track counts so many units per second.
+    pub(super) fn with_timescale(timescale: u32) -> Self {
+        let track = TrackConfig { timescale, avcc: None, audio_config: None, defaults: Defaults::default() };
+        Self { track: Some(track), ..Self::default() }
     }
 }
 
@@ -235,7 +247,7 @@ fn tfhd(mut tfhd: Cursor<'_>, defaults: &mut Defaults) -> Option<()> {
 fn trun(mut trun: Cursor<'_>, defaults: Defaults, dts: &mut i64, entries: &mut Vec<Entry>) -> Option<Option<usize>> {
     let (_, flags) = trun.version_flags()?;
     let count = trun.u32()? as usize;
-    if entries.len() + count > MAX_SAMPLES {
+    if count > MAX_SAMPLES - entries.len() {
         return None;
     }
     let offset = if flags & 0x1 != 0 { Some(usize::try_from(trun.u32()?).ok()?) } else { None };
@@ -261,6 +273,28 @@ mod tests {
         assert_eq!(FragmentReader::new().push(b"\0\0\0\x04moof"), Err(CmafError::Malformed("box length")));
         assert_eq!(FragmentReader::new().push(b"\xff\0\0\0moof"), Err(CmafError::TooLarge("box")));
         assert_eq!(FragmentReader::new().push(b"\0\0\0\x08moof"), Err(CmafError::Malformed("moof before moov")));
+    }
+
+    /// A movie fragment that announces `count` samples, all empty and at one time.
+    fn empty_samples(count: u32) -> Vec<u8> {
+        let boxed = |kind: &[u8; 4], body: &[u8]| [&(body.len() as u32 + 8).to_be_bytes(), kind.as_slice(), body].concat();
+        let trun = [0x1, count, 0x200].map(u32::to_be_bytes).concat();
+        let inside = [boxed(b"tfhd", &[0; 8]), boxed(b"tfdt", &[0; 8]), boxed(b"trun", &trun)].concat();
+        [boxed(b"moof", &boxed(b"traf", &inside)), boxed(b"mdat", &[0; 512])].concat()
+    }
+
+    #[test]
+    fn announced_samples_are_bounded_however_few_bytes_announce_them() {
+        let mut reader = FragmentReader::with_timescale(1);
+        assert_eq!(reader.push(&empty_samples(1 << 20)), Err(CmafError::Malformed("moof")));
+        let mut reader = FragmentReader::with_timescale(1);
+        assert_eq!(reader.push(&empty_samples(40_000)), Ok(()));
+        assert_eq!(reader.push(&empty_samples(40_000)), Err(CmafError::TooLarge("samples")));
+        let mut reader = FragmentReader::with_timescale(1);
+        for _ in 0..10 {
+            assert_eq!(reader.push(&empty_samples(40_000)), Ok(()));
+            assert_eq!(std::iter::from_fn(|| reader.next_sample()).count(), 40_000);
+        }
     }
 
     proptest::proptest! {

@@ -99,6 +99,9 @@ impl VideoPackager {
         let done = if at > self.at { self.close()? } else { None };
         self.at = at;
         self.first_ticks = Some(self.first_ticks.map_or(ticks, |first| first.min(ticks)));
+        if self.pictures.len() >= most_pictures(&self.segments[at]) {
+            return Err(CmafError::TooLarge("pictures of a segment"));
+        }
         self.pictures.push((ticks, sample));
         Ok(done)
     }
@@ -130,6 +133,12 @@ impl VideoPackager {
         let bytes = fragment(index + 1, segment.start_ticks as u64, &parts);
         Ok(Some(PackagedSegment { index, bytes, duration_ticks: segment.duration_ticks(), samples: parts.len() as u32 }))
     }
+}
+
+/// More pictures than a segment has when passed through or, held, at the highest rate.
+fn most_pictures(segment: &Segment) -> usize {
+    let held = segment.duration_ticks().max(0).unsigned_abs() / 1000;
+    segment.pictures as usize + usize::try_from(held).unwrap_or(usize::MAX) + 90
 }
 
 /// Decode times for pictures shown at the distinct times `shown`, in decode order: ascending from `start`, and none later than its picture is shown.
@@ -197,6 +206,17 @@ mod tests {
             let crowded = steps.iter().any(|&step| step < 60);
             proptest::prop_assert!(crowded || times.iter().zip(&shown).all(|(time, shown)| time <= shown));
         }
+    }
+
+    #[test]
+    fn more_pictures_than_a_segment_can_have_are_refused() {
+        let facts = crate::probe::tests_support::facts(crate::probe::tests_support::video(64, 64));
+        let chunk = crate::plan::Plan::new(&facts, 1).video.unwrap().chunks.remove(0);
+        let mut packager = VideoPackager::new(&chunk, 64, 64);
+        packager.reader = FragmentReader::with_timescale(90_000);
+        let sample = Sample { dts: LEAD_TICKS, pts: LEAD_TICKS, data: Vec::new() };
+        let taken = (0..100_000).map(|_| packager.take(sample.clone())).take_while(Result::is_ok).count();
+        assert!((84..1000).contains(&taken), "{taken}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One chunk, all renditions, one decode.
 
-use super::{LEAD_TICKS, StartLevel, anonymous, fragments, input, opening, put, words};
+use super::{LEAD_TICKS, StartLevel, anonymous, fragments, input, opening, put, seen, words};
 use crate::ladder::Rendition;
 use crate::plan::{Plan, VideoPlan};
 use crate::probe::{Cadence, Colour};
@@ -46,7 +46,8 @@ impl EncodeJob<'_> {
     }
 }
 
-/// Arguments for ffmpeg: reads `source_url`, PUTs one fragmented MP4 per rendition to `{sink_url}/{name}`, progress on stdout.
+/// Arguments for ffmpeg: reads `source_url`, PUTs one fragmented MP4 per rendition to `{sink_url}/{name}`, and, for a
+/// chunk with [`Evidence`](crate::timeline::Evidence), the list of decoded pictures to `{sink_url}/seen`; progress on stdout.
 pub fn encode_argv(job: &EncodeJob<'_>, source_url: &str, sink_url: &str) -> Vec<String> {
     let mut argv = opening();
     argv.extend(input(job.plan.demuxer, source_url, job.seek_ticks()));
@@ -56,6 +57,7 @@ pub fn encode_argv(job: &EncodeJob<'_>, source_url: &str, sink_url: &str) -> Vec
         argv.extend(output(rendition, &keys.join(",")));
         argv.extend(put(sink_url, &rendition.name));
     }
+    argv.extend(seen::output(job, sink_url));
     argv
 }
 
@@ -86,7 +88,8 @@ fn graph(job: &EncodeJob<'_>) -> String {
     // `gt` keeps the encoder from seeing one time twice, which would end it.
     let distinct = "select='isnan(prev_selected_pts)+gt(pts,prev_selected_pts)'";
     let shift = LEAD_TICKS - first_ticks;
-    let mut graph = format!("[0:{}]{cut}{deinterlace},settb=1/90000,{distinct},setpts=PTS+{shift}", job.video.stream);
+    let seen = seen::branch(job, distinct).unwrap_or_default();
+    let mut graph = format!("[0:{}]{seen}{cut}{deinterlace},settb=1/90000,{distinct},setpts=PTS+{shift}", job.video.stream);
     let mut renditions = job.renditions.iter().rev().peekable();
     let mut colour = format!(",{}", colour(&job.video.colour));
     while let Some(rendition) = renditions.next() {
@@ -106,7 +109,10 @@ fn cut(job: &EncodeJob<'_>) -> (String, i64) {
     let (chunk, origin) = (job.chunk, job.plan.origin_ticks);
     let (first, end) = (chunk.first_picture, chunk.end_picture);
     let start = origin + chunk.start_ticks();
+    let counted = |rate: Rational| rate.inverse().ticks(first) - (chunk.first_picture_ticks - chunk.start_ticks());
     match (job.mode, job.video.cadence) {
+        // Numbers close the gaps of pictures that do not decode: it is the end that runs dry.
+        (Mode::Hold, Cadence::Counted { rate }) => (format!("{},{}", numbered(rate), hold(rate, first, end)), counted(rate)),
         (Mode::Hold, cadence) => {
             let rate = hold_rate(job.video.rate, cadence);
             let step = rate.inverse();
@@ -115,11 +121,13 @@ fn cut(job: &EncodeJob<'_>) -> (String, i64) {
         }
         (Mode::Planned, Cadence::Source) => (format!("trim=start_pts={first}:end_pts={end}"), start),
         (Mode::Planned, Cadence::Constant { rate }) => (hold(rate, first, end), start),
-        (Mode::Planned, Cadence::Counted { rate }) => {
-            let counted = rate.inverse().ticks(first) - (chunk.first_picture_ticks - chunk.start_ticks());
-            (format!("settb={}/{},setpts=N,trim=start_pts={first}:end_pts={end}", rate.den, rate.num), counted)
-        }
+        (Mode::Planned, Cadence::Counted { rate }) => (format!("{},trim=start_pts={first}:end_pts={end}", numbered(rate)), counted(rate)),
     }
+}
+
+/// Times by number, whatever the source's own.
+fn numbered(rate: Rational) -> String {
+    format!("settb={}/{},setpts=N", rate.den, rate.num)
 }
 
 /// A constant rate, the last picture repeated to the end, of which pictures `from..end` of the grid are kept. The first `fps` makes the rate

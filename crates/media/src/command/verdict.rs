@@ -1,6 +1,6 @@
 //! Whether a chunk may be kept, or must be made again from further back.
 
-use super::{Mode, StartLevel};
+use super::{Mode, Seen, StartLevel};
 use crate::timeline::Chunk;
 
 /// What one attempt at a chunk gave, in its lowest rendition (all come from one decode).
@@ -10,15 +10,17 @@ pub struct Outcome {
     pub pictures: Vec<u32>,
     /// Ticks of the first picture on the timeline, if there was one.
     pub first_ticks: Option<i64>,
+    /// What the decoder gave, where the chunk has [`Evidence`](crate::timeline::Evidence).
+    pub seen: Option<Seen>,
     /// Where this attempt began.
     pub level: StartLevel,
     /// How it treated holes.
     pub mode: Mode,
 }
 
-/// What the worker does next.
+/// What an attempt's outcome means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+enum Verdict {
     /// Keep the segments. `missing` pictures were expected and do not decode: the source is damaged there.
     Accept {
         /// Expected minus decoded; repeated pictures of a held chunk do not count as decoded.
@@ -32,10 +34,73 @@ pub enum Verdict {
     Hopeless,
 }
 
+/// What the worker does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Keep the segments.
+    Keep {
+        /// Pictures that were expected and do not decode: the source is damaged there. Repeated pictures do not count as decoded.
+        missing: u32,
+    },
+    /// Throw the segments away and run again as [`Attempts`] now says.
+    Again,
+    /// Nothing decodes from the source's start to here.
+    Hopeless,
+}
+
+/// The attempts at one chunk: how the next one is made, and what is remembered of those before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempts {
+    /// Where the next one begins to decode.
+    pub level: StartLevel,
+    /// What it does about holes.
+    pub mode: Mode,
+    /// What the last one in [`Mode::Planned`] decoded; held attempts repeat pictures and prove nothing.
+    decoded: Option<u32>,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self { level: StartLevel::Near, mode: Mode::Planned, decoded: None }
+    }
+}
+
+impl Attempts {
+    /// Takes what the attempt it described gave and what ffmpeg said (`stderr_tail`, its last KiB); says what is next.
+    pub fn judge(&mut self, chunk: &Chunk, outcome: &Outcome, stderr_tail: &str) -> Step {
+        let verdict = chunk_verdict(chunk, outcome, self.decoded, stderr_tail);
+        if outcome.mode == Mode::Planned {
+            self.decoded = Some(outcome.decoded(chunk));
+        }
+        match verdict {
+            Verdict::Accept { missing } => return Step::Keep { missing },
+            Verdict::StartEarlier(level) => self.level = level,
+            Verdict::Hold(level) => (self.level, self.mode) = (level, Mode::Hold),
+            Verdict::Hopeless => return Step::Hopeless,
+        }
+        Step::Again
+    }
+}
+
 impl Outcome {
     /// Pictures in all.
     pub fn got(&self) -> u32 {
         self.pictures.iter().sum()
+    }
+
+    /// Pictures of the source that came out, of those expected.
+    pub fn decoded(&self, chunk: &Chunk) -> u32 {
+        let seen = self.seen.map_or(0, |seen| seen.pictures);
+        chunk.evidence.map_or(self.got(), |evidence| seen.min(evidence.pictures))
+    }
+
+    /// Whether the chunk begins with something else than its first picture.
+    fn lacks_head(&self, chunk: &Chunk) -> bool {
+        let late = chunk.evidence.filter(|evidence| evidence.pictures > 0).is_some_and(|evidence| {
+            let first = self.seen.and_then(|seen| seen.first_ticks);
+            first.is_none_or(|first| first > evidence.first_ticks + evidence.slack_ticks)
+        });
+        late || self.first_ticks != Some(chunk.first_picture_ticks)
     }
 
     fn has_empty_segment(&self) -> bool {
@@ -48,8 +113,8 @@ impl Outcome {
 ///
 /// A chunk whose head is missing is tried from ever further back, for a seek may have landed late. One that is complete but was decoded
 /// with complaints, or lacks pictures further on, gets one more attempt from earlier: when that changes nothing the source itself is damaged.
-pub fn chunk_verdict(chunk: &Chunk, outcome: &Outcome, previous_got: Option<u32>, stderr_tail: &str) -> Verdict {
-    let (got, expected) = (outcome.got(), chunk.pictures);
+fn chunk_verdict(chunk: &Chunk, outcome: &Outcome, previous_got: Option<u32>, stderr_tail: &str) -> Verdict {
+    let (got, expected) = (outcome.decoded(chunk), chunk.expected());
     let back = further_back(chunk, outcome.level);
     if outcome.mode == Mode::Hold {
         return match back {
@@ -58,7 +123,7 @@ pub fn chunk_verdict(chunk: &Chunk, outcome: &Outcome, previous_got: Option<u32>
             None => Verdict::Hopeless,
         };
     }
-    let head_lost = outcome.first_ticks != Some(chunk.first_picture_ticks);
+    let head_lost = outcome.lacks_head(chunk);
     let suspect = got < expected || (complains(stderr_tail) && !chunk.loose_seek);
     let settled = previous_got.is_some_and(|previous| previous >= got) && !head_lost;
     match back {
@@ -103,7 +168,7 @@ mod tests {
         let mut pictures: Vec<u32> = chunk.segments.iter().map(|segment| segment.pictures).collect();
         pictures[0] -= lost;
         let first_ticks = Some(chunk.first_picture_ticks + i64::from(head_lost));
-        chunk_verdict(chunk, &Outcome { pictures, first_ticks, level, mode: Mode::Planned }, previous, said)
+        chunk_verdict(chunk, &Outcome { pictures, first_ticks, seen: None, level, mode: Mode::Planned }, previous, said)
     }
 
     #[test]
@@ -129,11 +194,30 @@ mod tests {
     }
 
     #[test]
+    fn what_decodes_of_a_held_chunk_counts() {
+        let chunk = chunk();
+        let whole: Vec<u32> = chunk.segments.iter().map(|segment| segment.pictures).collect();
+        let mut holed = whole.clone();
+        holed[1] = 0;
+        let mut attempts = Attempts::default();
+        let mut step = |pictures: &Vec<u32>| {
+            let first_ticks = Some(chunk.first_picture_ticks);
+            let outcome = Outcome { pictures: pictures.clone(), first_ticks, seen: None, level: attempts.level, mode: attempts.mode };
+            (attempts.judge(&chunk, &outcome, ""), attempts.level, attempts.mode)
+        };
+        assert_eq!(step(&holed), (Step::Again, StartLevel::Earlier, Mode::Planned));
+        assert_eq!(step(&holed), (Step::Again, StartLevel::Earlier, Mode::Hold));
+        // Held, nothing shows from here: further back the segments are full.
+        assert_eq!(step(&holed), (Step::Again, StartLevel::FromStart, Mode::Hold));
+        assert_eq!(step(&whole).0, Step::Keep { missing: whole[1] });
+    }
+
+    #[test]
     fn an_empty_segment_is_held() {
         let chunk = chunk();
         let whole = chunk.segments[0].pictures;
         assert_eq!(judge(&chunk, whole, true, StartLevel::FromStart, None, ""), Verdict::Hold(StartLevel::FromStart));
-        let outcome = Outcome { pictures: vec![0], first_ticks: None, level: StartLevel::FromStart, mode: Mode::Hold };
+        let outcome = Outcome { pictures: vec![0], first_ticks: None, seen: None, level: StartLevel::FromStart, mode: Mode::Hold };
         assert_eq!(chunk_verdict(&chunk, &outcome, None, ""), Verdict::Hopeless);
     }
 }

@@ -57,6 +57,8 @@ pub struct VideoFacts {
     pub time_base: Rational,
     /// When pictures are expected: packets read, hidden ones left out.
     pub pictures: PictureTimes,
+    /// Those of them whose packets are large enough to hold a picture: some codecs repeat the last one by a packet of next to nothing.
+    pub solid: PictureTimes,
     /// End of the last picture.
     pub end_pts: i64,
     /// Where decoding may begin, by presentation time.
@@ -103,7 +105,7 @@ impl Facts {
     /// Concludes from what [`super::sniff`], ffprobe's streams and its packets say, or refuses.
     pub fn new(container: Container, size_bytes: u64, report: &StreamReport, mut packets: Packets) -> Result<Self, Refusal> {
         let chosen = report.choose()?;
-        let audio = chosen.audio.iter().find_map(|&index| audio_facts(report.stream(index)?, &packets));
+        let mut audio = chosen.audio.iter().find_map(|&index| audio_facts(report.stream(index)?, &packets));
         let stream = chosen.video.and_then(|index| report.stream(index)).filter(|stream| {
             // A one-picture image beside sound is a cover, whatever the container calls it.
             !(audio.is_some() && stream.is_image_codec() && packets.video.len() <= 1)
@@ -112,7 +114,13 @@ impl Facts {
             check_picture(stream, &packets)?;
         }
         let truncated = truncated(container, size_bytes, report, stream, audio.as_ref(), &mut packets)?;
-        let mut video = stream.map(|stream| video_facts(stream, &packets)).transpose()?;
+        let span = audio.as_ref().and_then(|audio| Some((audio.time_base, *packets.audio.get(&audio.stream)?)));
+        let sound_pause_ticks = span.filter(|_| container.demuxer == Demuxer::MpegTs).map(|(base, span)| base.ticks(span.pause));
+        let mut video = stream.map(|stream| video_facts(stream, &packets, sound_pause_ticks)).transpose()?;
+        let is_counted = video.as_ref().is_some_and(|video| matches!(video.cadence, Cadence::Counted { .. }));
+        if let (true, Some(audio), Some((_, span))) = (is_counted, &mut audio, span) {
+            audio.end_pts = audio.start_pts.saturating_add(span.length);
+        }
         if let Some(video) = &mut video {
             fill_tail(video, audio.as_ref());
         }
@@ -211,13 +219,13 @@ fn audio_facts(stream: &Stream, packets: &Packets) -> Option<AudioFacts> {
     })
 }
 
-fn video_facts(stream: &Stream, packets: &Packets) -> Result<VideoFacts, Refusal> {
+fn video_facts(stream: &Stream, packets: &Packets, sound_pause_ticks: Option<i64>) -> Result<VideoFacts, Refusal> {
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
     let codec = stream.codec_name.clone().unwrap_or_default();
     let time_base = stream.time_base.as_deref().and_then(Rational::parse).ok_or(Code::BrokenContainer)?;
     let claimed = stream.avg_frame_rate.as_deref().and_then(Rational::parse);
-    let Analysis { times, end_pts, keyframes, cadence, rate } =
-        analyse(&packets.video, time_base, &codec, claimed).ok_or(Code::NoMediaData)?;
+    let Analysis { times, solid, end_pts, keyframes, cadence, rate } =
+        analyse(&packets.video, time_base, &codec, claimed, sound_pause_ticks).ok_or(Code::NoMediaData)?;
     let profile = match &stream.profile {
         Some(Scalar::Text(profile)) => profile.clone(),
         _ => String::new(),
@@ -242,6 +250,7 @@ fn video_facts(stream: &Stream, packets: &Packets) -> Result<VideoFacts, Refusal
         rate,
         time_base,
         pictures: PictureTimes(times),
+        solid: PictureTimes(solid),
         end_pts,
         keyframes,
         cadence,

@@ -9,6 +9,12 @@ const MAX_OUTPUT_RATE: f64 = 61.0;
 /// A pause longer than this many seconds is filled with repeated pictures, so that no segment grows without bound.
 const MAX_PAUSE_S: i64 = 60;
 
+/// Largest packet that may stand for no picture of its own: ffmpeg's bound for MPEG-4's pictures that are not coded.
+const MAX_EMPTY_BYTES: u64 = 19;
+
+/// Picture and sound that pause alike within this did not pause: the clock jumped.
+const SHARED_JUMP_SLACK_TICKS: i64 = 2 * crate::time::TICKS_PER_SECOND;
+
 /// How picture times of the output relate to those of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -20,7 +26,7 @@ pub enum Cadence {
         /// Pictures per second.
         rate: Rational,
     },
-    /// Timestamps run backwards: pictures are numbered from the first one, which means decoding from the start every time.
+    /// Timestamps run backwards, or jump ahead with those of the sound: pictures are numbered from the first one, which means decoding from the start every time.
     Counted {
         /// Pictures per second.
         rate: Rational,
@@ -75,6 +81,8 @@ impl From<Runs> for PictureTimes {
 /// What the video packets amount to.
 pub(super) struct Analysis {
     pub times: Vec<i64>,
+    /// Times of packets that must hold a picture, each once.
+    pub solid: Vec<i64>,
     pub end_pts: i64,
     pub keyframes: Vec<Keyframe>,
     pub cadence: Cadence,
@@ -82,35 +90,52 @@ pub(super) struct Analysis {
     pub rate: Rational,
 }
 
-/// Takes packets in decode order, their time base, the codec and the rate the header claims; gives `None` when no picture can be shown.
-pub(super) fn analyse(packets: &[Picture], base: Rational, codec: &str, claimed: Option<Rational>) -> Option<Analysis> {
+/// Takes packets in decode order, their time base, the codec, the rate the header claims and, of a container whose clock may start anew, the
+/// longest pause in the sound; gives `None` when no picture can be shown.
+pub(super) fn analyse(
+    packets: &[Picture],
+    base: Rational,
+    codec: &str,
+    claimed: Option<Rational>,
+    sound_pause_ticks: Option<i64>,
+) -> Option<Analysis> {
     let first_key = packets.iter().position(|packet| packet.key)?;
     let packets = &packets[first_key..];
     let shown_at = |packet: &Picture| packet.pts.or(packet.dts);
     let key_time = shown_at(&packets[0]);
     // ffmpeg's H.264 decoder shows pictures that lead the very first keyframe; those of other codecs drop them.
     let leads = |time: i64| codec != "h264" && key_time.is_some_and(|key| time < key);
+    let times_of = |packets: &mut dyn Iterator<Item = &Picture>| {
+        let mut times: Vec<i64> = packets.filter_map(shown_at).filter(|&time| !leads(time)).collect();
+        times.sort_unstable();
+        times
+    };
     let visible = packets.iter().filter(|packet| !packet.discard);
-    let mut times: Vec<i64> = visible.clone().filter_map(shown_at).filter(|&time| !leads(time)).collect();
-    times.sort_unstable();
-    let every = times.clone();
+    let every = times_of(&mut visible.clone());
+    let mut times = every.clone();
     times.dedup();
+    let mut solid = times_of(&mut visible.clone().filter(|packet| packet.size_bytes > MAX_EMPTY_BYTES));
+    solid.dedup();
     let (first, last) = (*times.first()?, *times.last()?);
     let step = typical_step(&times).unwrap_or_else(|| claimed.map_or(0, |rate| rate.inverse().rescale(1, base)).max(1));
     let claimed_end = visible.filter(|packet| shown_at(packet) == Some(last)).map(|packet| packet.duration).max().unwrap_or(0);
     let length = if (1..=step.saturating_mul(10)).contains(&claimed_end) { claimed_end } else { step };
     let rate = mean_rate(times.len(), last - first, base).or(claimed).unwrap_or(Rational { num: 25, den: 1 });
-    let trouble =
-        Trouble { untimed: packets.iter().any(|packet| packet.pts.is_none()), doubled: (every.len() - times.len()) * 50 > every.len() };
+    let trouble = Trouble {
+        untimed: packets.iter().any(|packet| packet.pts.is_none()),
+        doubled: (every.len() - times.len()) * 50 > every.len(),
+        sound_pause_ticks,
+    };
     let cadence = cadence(&times, packets, base, rate, claimed, &trouble);
     // Where pictures are only counted, two at one time are two.
     let times = if matches!(cadence, Cadence::Counted { .. }) { every } else { times };
-    Some(Analysis { end_pts: last.saturating_add(length), keyframes: keyframes(packets), times, cadence, rate })
+    Some(Analysis { end_pts: last.saturating_add(length), keyframes: keyframes(packets), times, solid, cadence, rate })
 }
 
 struct Trouble {
     untimed: bool,
     doubled: bool,
+    sound_pause_ticks: Option<i64>,
 }
 
 fn cadence(times: &[i64], packets: &[Picture], base: Rational, rate: Rational, claimed: Option<Rational>, trouble: &Trouble) -> Cadence {
@@ -120,6 +145,12 @@ fn cadence(times: &[i64], packets: &[Picture], base: Rational, rate: Rational, c
     }
     let pause = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
     let paused = base.ticks(pause) > MAX_PAUSE_S * crate::time::TICKS_PER_SECOND;
+    let shared = |sound: i64| (base.ticks(pause) - sound).abs() <= SHARED_JUMP_SLACK_TICKS;
+    if paused && trouble.sound_pause_ticks.is_some_and(shared) {
+        let step = base.ticks(typical_step(times).unwrap_or(0)).clamp(1500, crate::time::TICKS_PER_SECOND);
+        let usual = Rational { num: crate::time::TICKS_PER_SECOND as u32, den: step as u32 };
+        return Cadence::Counted { rate: sane.filter(|rate| (rate.as_f64() / usual.as_f64() - 1.0).abs() < 0.01).unwrap_or(usual) };
+    }
     let lasting = base.ticks(times[times.len() - 1] - times[0]) >= crate::time::TICKS_PER_SECOND;
     if rate.as_f64() > MAX_OUTPUT_RATE && lasting {
         return Cadence::Constant { rate: thinned(rate) };
@@ -188,23 +219,27 @@ mod tests {
     const MS: Rational = Rational { num: 1, den: 1000 };
 
     fn packet(pts: i64, dts: i64, key: bool) -> Picture {
-        Picture { pts: Some(pts), dts: Some(dts), duration: 40, size_bytes: 9, key, discard: false }
+        Picture { pts: Some(pts), dts: Some(dts), duration: 40, size_bytes: 900, key, discard: false }
     }
 
     #[test]
     fn leading_pictures_of_the_first_keyframe_count_in_h264_only() {
         let packets = [packet(0, -40, false), packet(120, 0, true), packet(40, 40, false), packet(160, 80, false)];
-        assert_eq!(analyse(&packets, MS, "h264", None).unwrap().times, [40, 120, 160]);
-        let hevc = analyse(&packets, MS, "hevc", None).unwrap();
+        assert_eq!(analyse(&packets, MS, "h264", None, None).unwrap().times, [40, 120, 160]);
+        let hevc = analyse(&packets, MS, "hevc", None, None).unwrap();
         assert_eq!((hevc.times, hevc.end_pts, hevc.keyframes[0].clean), (vec![120, 160], 200, false));
     }
 
     #[test]
     fn cadence_follows_the_timestamps() {
-        let kind = |times: &[i64]| {
+        let beside = |times: &[i64], sound_pause_s: Option<i64>| {
             let packets: Vec<_> = times.iter().map(|&t| packet(t, t, true)).collect();
-            analyse(&packets, MS, "h264", None).unwrap().cadence
+            analyse(&packets, MS, "h264", None, sound_pause_s.map(|seconds| seconds * 90_000)).unwrap().cadence
         };
+        let kind = |times: &[i64]| beside(times, None);
+        let jump = [0, 40, 80, 90_000, 90_040];
+        assert_eq!(beside(&jump, Some(89)), Cadence::Counted { rate: Rational { num: 90_000, den: 3600 } });
+        assert!(matches!(beside(&jump, Some(0)), Cadence::Constant { .. }), "the sound goes on over a slide");
         assert_eq!(kind(&[0, 40, 80, 5000]), Cadence::Source);
         assert!(matches!(kind(&[0, 40, 80, 90_000]), Cadence::Constant { .. }));
         assert!(matches!(kind(&[9000, 9040, 0, 40]), Cadence::Counted { .. }));

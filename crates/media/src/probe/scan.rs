@@ -35,6 +35,10 @@ pub struct AudioSpan {
     pub end_pts: i64,
     /// Number of packets.
     pub packets: u64,
+    /// How long all packets together last.
+    pub length: i64,
+    /// The longest time between the latest end so far and the next packet.
+    pub pause: i64,
 }
 
 /// Everything the packets say.
@@ -106,7 +110,9 @@ impl PacketScan {
     fn take_audio(&mut self, stream: u32, packet: Picture) {
         let Some(pts) = packet.pts.or(packet.dts).filter(|_| !packet.discard) else { return };
         let end = pts.saturating_add(packet.duration.max(0));
-        let span = self.packets.audio.entry(stream).or_insert(AudioSpan { start_pts: pts, end_pts: end, packets: 0 });
+        let span = self.packets.audio.entry(stream).or_insert(AudioSpan { start_pts: pts, end_pts: pts, packets: 0, length: 0, pause: 0 });
+        span.pause = span.pause.max(pts.saturating_sub(span.end_pts));
+        span.length = span.length.saturating_add(packet.duration.max(0));
         span.start_pts = span.start_pts.min(pts);
         span.end_pts = span.end_pts.max(end);
         span.packets += 1;
@@ -157,7 +163,7 @@ mod tests {
             assert_eq!(packets.video.len(), 2);
             assert_eq!((packets.video[0].pts, packets.video[0].dts, packets.video[0].key), (Some(10), None, true));
             assert!(packets.video[1].discard && packets.cut_short);
-            assert_eq!(packets.audio[&1], AudioSpan { start_pts: 7, end_pts: 11, packets: 1 });
+            assert_eq!(packets.audio[&1], AudioSpan { start_pts: 7, end_pts: 11, packets: 1, length: 4, pause: 0 });
         }
     }
 }

@@ -62,6 +62,11 @@ impl Demuxer {
     pub fn has_index(self) -> bool {
         matches!(self, Self::Mov | Self::Matroska)
     }
+
+    /// Whether a seek may land between keyframes. AVI has an index, though not one to rely on for a time.
+    pub fn lands_anywhere(self) -> bool {
+        !self.has_index() && self != Self::Avi
+    }
 }
 
 /// What the head of a source says about its container.

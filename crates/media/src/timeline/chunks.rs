@@ -1,20 +1,25 @@
 //! Runs of segments that one job encodes, and where its decoding begins.
 
 use super::{Mark, Segment};
-use crate::probe::{Facts, Keyframe, VideoFacts};
+use crate::ladder::ladder;
+use crate::probe::{Cadence, Facts, Keyframe, VideoFacts};
 use crate::time::{Rational, TICKS_PER_SECOND};
 use serde::{Deserialize, Serialize};
 
-/// Most segments one job encodes.
+/// Most segments one job encodes, unless each job must decode from the source's start: then the fewer jobs the better.
 const MAX_RUN: usize = 5;
-/// Most segments one job encodes of a source that must be decoded from its start every time.
-const MAX_RUN_FROM_START: usize = 500;
+/// Most bytes the segments of one job may come to if each rendition takes all it may: they are kept in memory until they are judged.
+const BUDGET_BYTES: i64 = 512 << 20;
+/// What a rendition of next to nothing may take besides: headers, and pictures before the encoder's rate control knows them.
+const LEAST_BYTES: u64 = 16 << 20;
 /// An IDR picture every so often.
 const IDR_TICKS: i64 = 2 * TICKS_PER_SECOND;
 /// A seek without an index may land late by up to this much.
 const LOOSE_SEEK_TICKS: i64 = 2 * TICKS_PER_SECOND;
 /// How much further back the second attempt begins.
 const EARLIER_TICKS: i64 = 10 * TICKS_PER_SECOND;
+/// Pictures by which a decoder's output may lag behind its input.
+const MAX_REORDERED: i64 = 6;
 /// What ffmpeg takes off a seek in files with reordered pictures (3/23 s), and a little.
 const FFMPEG_SEEK_SLACK_TICKS: i64 = 12_600;
 
@@ -41,14 +46,40 @@ pub struct Chunk {
     pub near_ticks: Option<i64>,
     /// Where the second attempt does.
     pub earlier_ticks: Option<i64>,
-    /// Reading begins anywhere, not on a keyframe: decoders complain until they meet one, long before the chunk.
+    /// Reading begins anywhere, not on a keyframe: decoders complain until they meet one, long before the chunk, and their complaints cannot be told
+    /// from those about its own pictures. A whole keyframe interval more is decoded before it; a seek that lands later still loses its head.
     pub loose_seek: bool,
+    /// By what to judge it instead of `pictures`: only where those are made at a constant rate.
+    #[serde(default)]
+    pub evidence: Option<Evidence>,
+}
+
+/// Pictures of the source in a chunk whose own are made at a constant rate: repeated through every hole, they prove nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// How many the decoder must give at least; none in a pause.
+    pub pictures: u32,
+    /// Time of the first of them on the timeline; the chunk's start if there is none.
+    pub first_ticks: i64,
+    /// How much earlier or later than its packet says a picture may come out: by what the decoder reorders, where packets have no times of their own.
+    pub slack_ticks: i64,
 }
 
 impl Chunk {
     /// First tick of its first segment.
     pub fn start_ticks(&self) -> i64 {
         self.segments.first().map_or(0, |segment| segment.start_ticks)
+    }
+
+    /// Bytes beyond which something is wrong with a rendition of this chunk: twice what its cap and the encoder's buffer of two seconds allow.
+    pub fn max_bytes(&self, maxrate_kbps: u32) -> u64 {
+        let seconds = (self.end_ticks() - self.start_ticks()).max(0).unsigned_abs().div_ceil(TICKS_PER_SECOND.unsigned_abs()) + 2;
+        LEAST_BYTES + 2 * seconds * u64::from(maxrate_kbps) * 125
+    }
+
+    /// Pictures that must decode for the source to be whole here: its own, or those of the source where they are judged by.
+    pub fn expected(&self) -> u32 {
+        self.evidence.map_or(self.pictures, |evidence| evidence.pictures)
     }
 
     /// First tick after its last segment.
@@ -58,23 +89,37 @@ impl Chunk {
 }
 
 /// How many segments each job takes: one first, so that something plays soon; then enough to keep `slots` jobs busy three times over, five at
-/// most; never fewer than three jobs when there are three segments.
-pub fn runs(segments: usize, slots: usize, from_start_only: bool) -> Vec<usize> {
-    let rest = segments.saturating_sub(1);
+/// most, or, `from_start_only`, once; never fewer than three jobs when there are three segments, and none longer than `most_ticks` if it can be helped.
+fn runs(segments: &[Segment], slots: usize, from_start_only: bool, most_ticks: i64) -> Vec<usize> {
+    let Some((first, rest)) = segments.split_first() else { return Vec::new() };
     let slots = slots.max(1);
-    let (wanted, most) = if from_start_only { (rest.div_ceil(slots), MAX_RUN_FROM_START) } else { (rest.div_ceil(3 * slots), MAX_RUN) };
-    let run = wanted.min(most).min(rest / 2).max(1);
-    let mut runs = vec![1; segments.min(1)];
-    runs.extend(std::iter::repeat_n(run, rest / run));
-    runs.extend(Some(rest % run).filter(|&left| left > 0));
+    let wanted = if from_start_only { rest.len().div_ceil(slots) } else { rest.len().div_ceil(3 * slots).min(MAX_RUN) };
+    let run = wanted.min(rest.len() / 2).max(1);
+    let (mut runs, mut start_ticks) = (vec![1], first.end_ticks);
+    for (index, segment) in rest.iter().enumerate() {
+        let full = index == 0 || runs.last() == Some(&run) || segment.end_ticks - start_ticks > most_ticks;
+        match runs.last_mut() {
+            Some(last) if !full => *last += 1,
+            _ => {
+                runs.push(1);
+                start_ticks = segment.start_ticks;
+            }
+        }
+    }
     runs
+}
+
+/// How long a chunk may be for all its renditions to stay within the budget.
+fn most_ticks(video: &VideoFacts) -> i64 {
+    let bytes_per_second = ladder(video).iter().map(|rendition| i64::from(rendition.maxrate_kbps) * 125).sum::<i64>();
+    BUDGET_BYTES * TICKS_PER_SECOND / bytes_per_second.max(1)
 }
 
 /// Cuts the segments into chunks.
 pub(crate) fn chunks(facts: &Facts, video: &VideoFacts, marks: &[Mark], segments: &[Segment], slots: usize) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let (mut segment, mut mark) = (0, 0);
-    for run in runs(segments.len(), slots, video.from_start_only) {
+    for run in runs(segments, slots, video.from_start_only, most_ticks(video)) {
         let segments = &segments[segment..segment + run];
         let pictures = segments.iter().map(|segment| segment.pictures as usize).sum::<usize>();
         let inside = &marks[mark..mark + pictures];
@@ -92,11 +137,28 @@ pub(crate) fn chunks(facts: &Facts, video: &VideoFacts, marks: &[Mark], segments
             idr_ticks: idr_ticks(segments, inside),
             near_ticks,
             earlier_ticks,
-            loose_seek: !facts.demuxer.has_index() && near_ticks.is_some(),
+            loose_seek: facts.demuxer.lands_anywhere() && near_ticks.is_some(),
+            evidence: evidence(facts, video, segments),
         });
         (segment, mark) = (segment + run, mark + pictures);
     }
     chunks
+}
+
+/// What the source holds between the first and the last of `segments`.
+fn evidence(facts: &Facts, video: &VideoFacts, segments: &[Segment]) -> Option<Evidence> {
+    let Cadence::Constant { rate } = video.cadence else { return None };
+    let (start, end) = (segments.first()?.start_ticks, segments.last()?.end_ticks);
+    let ticks = |pts: &i64| video.time_base.ticks(*pts) - facts.origin_ticks();
+    let solid = &video.solid.0;
+    let inside = &solid[solid.partition_point(|pts| ticks(pts) < start)..solid.partition_point(|pts| ticks(pts) < end)];
+    // Each field may be a packet of its own; two make one picture.
+    let packets_each = if video.interlaced { 2 } else { 1 };
+    Some(Evidence {
+        pictures: inside.len().div_ceil(packets_each) as u32,
+        first_ticks: inside.first().map_or(start, ticks),
+        slack_ticks: rate.inverse().ticks(MAX_REORDERED).min(TICKS_PER_SECOND),
+    })
 }
 
 /// The first picture of each segment, and the first one after each equal part of about two seconds.
@@ -143,24 +205,66 @@ fn exact_seek(keys: &[Keyframe], at: usize, base: Rational) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Plan;
+    use crate::probe::tests_support::{facts, video};
+
+    fn segments(count: usize) -> Vec<Segment> {
+        let at = |index: usize| 6 * TICKS_PER_SECOND * index as i64;
+        (0..count).map(|index| Segment { start_ticks: at(index), end_ticks: at(index + 1), pictures: 1 }).collect()
+    }
+
+    fn of(count: usize, slots: usize, from_start_only: bool) -> Vec<usize> {
+        runs(&segments(count), slots, from_start_only, i64::MAX)
+    }
 
     #[test]
     fn the_first_run_is_one_and_none_exceeds_five() {
-        assert_eq!(runs(0, 2, false), Vec::<usize>::new());
-        assert_eq!(runs(1, 2, false), [1]);
-        assert_eq!(runs(3, 1, false), [1, 1, 1]);
-        assert_eq!(runs(5, 2, false), [1, 1, 1, 1, 1]);
-        assert_eq!(runs(62, 2, false)[..3], [1, 5, 5]);
-        assert_eq!(runs(61, 2, true), [1, 30, 30]);
+        assert_eq!(of(0, 2, false), Vec::<usize>::new());
+        assert_eq!(of(1, 2, false), [1]);
+        assert_eq!(of(3, 1, false), [1, 1, 1]);
+        assert_eq!(of(5, 2, false), [1, 1, 1, 1, 1]);
+        assert_eq!(of(62, 2, false)[..3], [1, 5, 5]);
+        assert_eq!(of(61, 2, true), [1, 30, 30]);
+    }
+
+    #[test]
+    fn no_run_exceeds_the_memory_it_may_take() {
+        let mut video = video(1920, 1080);
+        video.from_start_only = true;
+        let most = most_ticks(&video);
+        assert_eq!(most / TICKS_PER_SECOND, 429, "ten megabits a second in half a gibibyte");
+        let hour = runs(&segments(600), 2, true, most);
+        assert_eq!(hour, [vec![1], vec![71; 8], vec![31]].concat());
+        assert_eq!(runs(&segments(600), 2, true, 1).len(), 600);
+    }
+
+    #[test]
+    fn a_rendition_at_its_cap_fits_its_limit() {
+        let mut video = video(1920, 1080);
+        video.pictures.0 = (0..90_000).map(|i| i * 40).collect();
+        (video.end_pts, video.from_start_only) = (3_600_000, true);
+        let renditions = ladder(&video);
+        for chunk in Plan::new(&facts(video), 2).video.unwrap().chunks {
+            let seconds = ((chunk.end_ticks() - chunk.start_ticks()) / TICKS_PER_SECOND).unsigned_abs();
+            let limits: u64 = renditions.iter().map(|rendition| chunk.max_bytes(rendition.maxrate_kbps)).sum();
+            assert!(
+                renditions
+                    .iter()
+                    .all(|rendition| chunk.max_bytes(rendition.maxrate_kbps) > seconds * u64::from(rendition.maxrate_kbps) * 125)
+            );
+            assert!(limits < 5 << 28, "{limits} bytes may be held in memory");
+        }
     }
 
     proptest::proptest! {
         #[test]
-        fn runs_cover_every_segment_once(segments in 0usize..3000, slots in 0usize..64, from_start in proptest::prelude::any::<bool>()) {
-            let runs = runs(segments, slots, from_start);
-            proptest::prop_assert_eq!(runs.iter().sum::<usize>(), segments);
-            proptest::prop_assert!(runs.iter().all(|&run| run > 0));
-            proptest::prop_assert!(runs.len() >= segments.min(3));
+        fn runs_cover_every_segment_once(
+            count in 0usize..3000, slots in 0usize..64, from_start in proptest::prelude::any::<bool>(), most in 1i64..900_000_000
+        ) {
+            let runs = runs(&segments(count), slots, from_start, most);
+            proptest::prop_assert_eq!(runs.iter().sum::<usize>(), count);
+            proptest::prop_assert!(runs.iter().all(|&run| run > 0 && (run == 1 || run as i64 * 6 * TICKS_PER_SECOND <= most)));
+            proptest::prop_assert!(runs.len() >= count.min(3));
         }
     }
 }

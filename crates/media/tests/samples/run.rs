@@ -4,7 +4,7 @@ use crate::sink::Sink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use theatrum_media::cmaf::{AudioPackager, EncodedVideo, Init, PackagedSegment, VideoPackager};
-use theatrum_media::command::{EncodeJob, Mode, Outcome, StartLevel, Verdict, audio_argv, chunk_verdict, encode_argv};
+use theatrum_media::command::{Attempts, EncodeJob, Outcome, SEEN, Seen, SeenReader, Step, audio_argv, encode_argv};
 use theatrum_media::ladder::Rendition;
 use theatrum_media::plan::Plan;
 use theatrum_media::probe::{Facts, HEAD_BYTES, PacketScan, Refusal, StreamReport, packets_argv, sniff, streams_argv};
@@ -85,27 +85,31 @@ type Output = (Vec<PackagedSegment>, EncodedVideo);
 
 fn encode_chunk(plan: &Plan, chunk: &Chunk, path: &Path, renditions: &[Rendition]) -> (Vec<Output>, usize, u32) {
     let video = plan.video.as_ref().unwrap();
-    let (mut level, mut mode, mut previous) = (StartLevel::Near, Mode::Planned, None);
+    let mut attempts = Attempts::default();
     for retries in 0..8 {
         let sink = Sink::new();
+        let Attempts { level, mode, .. } = attempts;
         let job = EncodeJob { plan, video, chunk, renditions, level, mode };
         let (_, stderr, _) = run("ffmpeg", &encode_argv(&job, path.to_str().unwrap(), &sink.url));
         let outputs: Vec<Output> = renditions.iter().map(|rendition| package(&sink, chunk, rendition, &stderr)).collect();
         let (pictures, first_ticks) = (outputs[0].1.pictures.clone(), outputs[0].1.first_ticks);
         assert!(outputs.iter().all(|(_, encoded)| encoded.pictures == pictures), "renditions differ: {stderr}");
-        let outcome = Outcome { pictures, first_ticks, level, mode };
-        match chunk_verdict(chunk, &outcome, previous, &stderr) {
-            Verdict::Accept { missing } => return (outputs, retries, missing),
-            Verdict::StartEarlier(next) => {
-                level = next;
-                previous = if mode == Mode::Planned { Some(outcome.got()) } else { previous };
-            }
-            Verdict::Hold(next) => (level, mode, previous) = (next, Mode::Hold, Some(outcome.got())),
-            Verdict::Hopeless => panic!("nothing decodes: {stderr}"),
+        let seen = chunk.evidence.map(|_| seen(&sink));
+        let outcome = Outcome { pictures, first_ticks, seen, level, mode };
+        match attempts.judge(chunk, &outcome, &stderr) {
+            Step::Keep { missing } => return (outputs, retries, missing),
+            Step::Again => {}
+            Step::Hopeless => panic!("nothing decodes: {stderr}"),
         }
-        eprintln!("chunk {}: again at {level:?} {mode:?}: got {} of {}: {stderr:.300}", chunk.index, outcome.got(), chunk.pictures);
+        eprintln!("chunk {}: not from {level:?} {mode:?}: got {} of {}: {stderr:.300}", chunk.index, outcome.got(), chunk.pictures);
     }
     panic!("no verdict");
+}
+
+fn seen(sink: &Sink) -> Seen {
+    let mut reader = SeenReader::default();
+    sink.take(SEEN).chunks(41).for_each(|bytes| reader.push(bytes));
+    reader.seen()
 }
 
 fn package(sink: &Sink, chunk: &Chunk, rendition: &Rendition, stderr: &str) -> Output {

@@ -28,6 +28,8 @@ pub(super) enum Fault {
     CutConnection,
     NobodyThere,
     Busy,
+    /// The part is taken; who sent it does not hear of it.
+    LostAnswer,
 }
 
 #[derive(Default)]
@@ -257,6 +259,7 @@ async fn declare(State(shared): State<Shared>, Json(parts): Json<Vec<Value>>) ->
             None => format!("{origin}/parts/{number}"),
             Some(Fault::ExpiredUrl) => format!("{origin}/parts/{number}?fault=403"),
             Some(Fault::WrongDigest) => format!("{origin}/parts/{number}?fault=400"),
+            Some(Fault::LostAnswer) => format!("{origin}/parts/{number}?fault=lost"),
             Some(Fault::Busy) => format!("{origin}/parts/{number}?fault=503"),
             Some(Fault::CutConnection) => format!("http://127.0.0.1:{cutting}/parts/{number}"),
             Some(Fault::NobodyThere) => format!("http://127.0.0.1:1/parts/{number}"),
@@ -281,8 +284,8 @@ async fn part(
             return (StatusCode::FORBIDDEN, "<Error><Code>AccessDenied</Code><Message>expired</Message></Error>").into_response();
         }
         Some("400") => return (StatusCode::BAD_REQUEST, "<Error><Code>BadDigest</Code></Error>").into_response(),
-        Some(_) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
-        None => {}
+        Some("503") => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        _ => {}
     }
     assert!(headers.get("authorization").is_none(), "the storage never sees the token");
     assert_eq!(headers["content-length"], body.len().to_string().as_str());
@@ -293,7 +296,8 @@ async fn part(
     inner.received.insert(number, body);
     inner.puts.push(number);
     shared.taken.send_modify(|taken| *taken += 1);
-    StatusCode::OK.into_response()
+    let is_lost = query.get("fault").is_some_and(|fault| fault == "lost");
+    if is_lost { StatusCode::BAD_GATEWAY } else { StatusCode::OK }.into_response()
 }
 
 async fn finish(State(shared): State<Shared>) -> Response {
