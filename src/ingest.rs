@@ -166,16 +166,27 @@ impl Ingest {
         self.end(id, State::Aborted).await
     }
 
-    /// Drops every upload whose time is over; gives how many.
+    /// Drops every upload whose time is over, and finishes what an earlier end left undone; gives how many were dropped. Each upload is
+    /// on its own: one whose parts cannot be deleted stops no other. It may be cut short anywhere, and goes on with the next call.
     pub async fn expire(&self) -> Result<usize> {
-        let now = transaction!(self.catalog, |tx| tx.now().await)?;
-        let overdue = self.catalog.overdue_uploads(now).await?;
-        for id in &overdue {
-            self.end(id, State::Expired).await?;
+        for upload in self.catalog.uploads_to_clear().await? {
+            if let Err(error) = self.clear(&upload).await {
+                tracing::warn!(upload = %upload.id, cause = %error.chain(), "could not delete an ended upload's parts; it is tried again");
+            }
         }
-        Ok(overdue.len())
+        let now = transaction!(self.catalog, |tx| tx.now().await)?;
+        let mut expired = 0;
+        for id in &self.catalog.overdue_uploads(now).await? {
+            match self.end(id, State::Expired).await {
+                Ok(()) => expired += 1,
+                Err(error) => tracing::warn!(upload = %id, cause = %error.chain(), "could not expire an upload; it is tried again"),
+            }
+        }
+        Ok(expired)
     }
 
+    /// Ends an upload and deletes its parts. Its declared parts stay in the rows until [`Self::expire`] has looked once more: whoever is
+    /// cut short here, and a part that was just arriving, leaves nothing for ever.
     async fn end(&self, id: &UploadId, end: State) -> Result<()> {
         let ended = transaction!(self.catalog, |tx| {
             let upload = tx.upload(id).await?;
@@ -188,7 +199,13 @@ impl Ingest {
             Ok(upload)
         })?;
         self.keys.forget(&ended.video);
+        failpoint::hit("ended");
         self.blobs.delete_prefix(&Prefix::Sources(ended.video)).await.map(drop)
+    }
+
+    async fn clear(&self, ended: &Upload) -> Result<()> {
+        self.blobs.delete_prefix(&Prefix::Sources(ended.video.clone())).await?;
+        transaction!(self.catalog, |tx| tx.forget_parts(&ended.id).await)
     }
 
     async fn presign(&self, upload: &Upload, part: &Part, digest: &[u8; 32]) -> Result<PresignedPart> {
@@ -238,3 +255,6 @@ fn probe(upload: &Upload, source: crate::domain::ids::SourceId) -> Result<NewJob
     let payload = serde_json::to_string(&ProbePayload { source }).map_err(|error| Error::internal("could not write a payload", error))?;
     Ok(NewJob { kind: Kind::Probe, payload, video: upload.video.clone(), version: None, priority: PROBE_PRIORITY, weight: 1 })
 }
+
+#[cfg(test)]
+mod tests;

@@ -265,17 +265,19 @@ async fn open_sandbox(config: &Config) -> Result<Sandbox> {
 
 /// Uploads that nobody finished in time go, with their parts.
 async fn expire_uploads(ingest: Ingest, shutdown: CancellationToken) -> Result<()> {
-    loop {
-        match ingest.expire().await {
-            Ok(0) => {}
-            Ok(expired) => tracing::info!(expired, "dropped uploads that nobody finished"),
-            Err(error) => tracing::warn!(cause = %error.chain(), "could not expire uploads; it is tried again"),
+    let passes = async {
+        loop {
+            match ingest.expire().await {
+                Ok(0) => {}
+                Ok(expired) => tracing::info!(expired, "dropped uploads that nobody finished"),
+                Err(error) => tracing::warn!(cause = %error.chain(), "could not expire uploads; it is tried again"),
+            }
+            tokio::time::sleep(EXPIRE_EVERY).await;
         }
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            () = tokio::time::sleep(EXPIRE_EVERY) => {}
-        }
-    }
+    };
+    // Thousands of parts must not hold up a drain: what is cut short goes on in the next life.
+    let _ = shutdown.run_until_cancelled(passes).await;
+    Ok(())
 }
 
 /// Waits for all roles; the first that fails, or ends before it was told to, ends the others.

@@ -15,6 +15,7 @@ on_both_databases!(
     nothing_is_declared_or_received_after_the_end,
     an_upload_ends_once,
     overdue_uploads_are_the_open_ones_whose_time_is_over,
+    an_upload_given_up_is_to_be_cleared_until_its_parts_are_forgotten,
     a_shredded_root_key_is_gone,
 );
 
@@ -129,6 +130,27 @@ async fn overdue_uploads_are_the_open_ones_whose_time_is_over(db: &Db) -> Result
         tx.end_upload(&ended.id, State::Finished).await
     })?;
     assert_eq!(db.catalog.overdue_uploads(1_000).await?, [overdue.id]);
+    Ok(())
+}
+
+async fn an_upload_given_up_is_to_be_cleared_until_its_parts_are_forgotten(db: &Db) -> Result<()> {
+    for end in [None, Some(State::Finished), Some(State::Aborted), Some(State::Expired)] {
+        let (upload, bare) = (db.open_upload().await?, db.open_upload().await?);
+        transaction!(db.catalog, |tx| {
+            tx.declare_part(&upload.id, &part(1, "aa")).await?;
+            if let Some(end) = end {
+                tx.end_upload(&upload.id, end).await?;
+                tx.end_upload(&bare.id, end).await?;
+            }
+            Ok(())
+        })?;
+        let given_up = matches!(end, Some(State::Aborted | State::Expired));
+        let to_clear = db.catalog.uploads_to_clear().await?.into_iter().map(|upload| upload.id).collect::<Vec<_>>();
+        assert_eq!(to_clear, if given_up { vec![upload.id.clone()] } else { Vec::new() }, "{end:?}");
+        transaction!(db.catalog, |tx| tx.forget_parts(&upload.id).await)?;
+        assert_eq!(db.catalog.uploads_to_clear().await?.len(), 0, "{end:?}");
+        assert_eq!(db.catalog.upload_parts(&upload.id).await?.is_empty(), given_up, "{end:?}: an open or finished upload keeps its parts");
+    }
     Ok(())
 }
 
