@@ -100,7 +100,7 @@ impl House {
 
     /// Runs every role until `shutdown` or the first failure, then drains: no new claims, leases handed back, requests finished.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
-        let worker = self.worker();
+        let (worker, upkeep) = (self.worker(), self.upkeep());
         let ended = transaction!(self.parts.catalog, |tx| tx.forget_former_life(self.folder.node(), &worker.owner).await)?;
         if ended > 0 {
             tracing::info!(ended, "took back the leases of this node's former life");
@@ -113,7 +113,7 @@ impl House {
         roles.spawn(http::serve(listeners.http, app, shutdown.clone()));
         roles.spawn(disk::serve(listeners.s3, endpoint, shutdown.clone()));
         roles.spawn(expire_uploads(ingest, shutdown.clone()));
-        roles.spawn(upkeep::run(worker.clone(), shutdown.clone()));
+        roles.spawn(upkeep::run(upkeep, shutdown.clone()));
         roles.spawn(worker::run(worker, shutdown.clone()));
         let outcome = first_failure(roles, &shutdown).await;
         parts.audit.flush().await?;
@@ -205,6 +205,17 @@ impl House {
                 memory_bytes: processing.memory_bytes,
                 stall: processing.stall,
             },
+        }
+    }
+
+    fn upkeep(&self) -> upkeep::State {
+        let Parts { catalog, blobs, keys, doorbell, audit, .. } = &self.parts;
+        upkeep::State {
+            catalog: catalog.clone(),
+            blobs: blobs.clone(),
+            keys: keys.clone(),
+            audit: audit.clone(),
+            doorbell: doorbell.clone(),
         }
     }
 }

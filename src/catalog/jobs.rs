@@ -76,12 +76,6 @@ impl Catalog {
         let row = self.fetch_optional("SELECT * FROM jobs WHERE id = $1", args![id]).await?;
         row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no job {id}"))), job)
     }
-
-    /// Whether a cancelled job of the video may still be running somewhere, by its lease.
-    pub async fn has_live_leases(&self, video: &VideoId, now: i64) -> Result<bool> {
-        let sql = "SELECT 1 AS one FROM jobs WHERE video_id = $1 AND state IN ('running', 'cancelled') AND lease_until > $2 LIMIT 1";
-        Ok(self.fetch_optional(sql, args![video, now]).await?.is_some())
-    }
 }
 
 impl Tx {

@@ -169,9 +169,12 @@ async fn cancelling_fences_off_what_runs(db: &Db) -> Result<()> {
     }
     assert_eq!(db.catalog.job(&running).await?.epoch, lease.epoch + 1);
     assert!(is_conflict(&transaction!(db.catalog, |tx| tx.settle(&lease).await)));
-    let now = transaction!(db.catalog, |tx| tx.now().await)?;
-    assert!(db.catalog.has_live_leases(&video, now).await?, "the worker may still be writing");
-    assert!(!db.catalog.has_live_leases(&video, now + 2 * LONG_MS).await?);
+    let now = transaction!(db.catalog, |tx| {
+        tx.delete_video(&video).await?;
+        tx.now().await
+    })?;
+    assert_eq!(db.catalog.videos_to_purge(now).await?, [], "the worker may still be writing");
+    assert_eq!(db.catalog.videos_to_purge(now + 2 * LONG_MS).await?, [video]);
     assert_eq!(db.claim(LONG_MS).await?.map(|job| job.id), Some(others));
     Ok(())
 }

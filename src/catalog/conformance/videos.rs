@@ -13,6 +13,7 @@ on_both_databases!(
     a_listing_keeps_to_its_owner_and_to_ready_videos,
     a_refused_video_says_why_and_is_purged_later,
     a_deleted_video_is_gone_and_purged_at_once,
+    a_purge_that_is_put_off_lets_others_go_first,
     a_failed_video_may_be_processed_again,
     the_stage_moves_only_in_processing,
     the_percentage_never_falls_and_stops_at_99,
@@ -86,6 +87,23 @@ async fn a_deleted_video_is_gone_and_purged_at_once(db: &Db) -> Result<()> {
     assert!(is_missing(&transaction!(db.catalog, |tx| tx.delete_video(&VideoId::new()).await)));
     assert_eq!(listed(db, &ALL).await?, []);
     assert_eq!(db.catalog.videos_to_purge(now).await?, [video]);
+    Ok(())
+}
+
+async fn a_purge_that_is_put_off_lets_others_go_first(db: &Db) -> Result<()> {
+    let (stuck, next, kept) = (db.video_of("ada").await?, db.video_of("ada").await?, db.video_of("ada").await?);
+    let now = transaction!(db.catalog, |tx| {
+        tx.delete_video(&stuck).await?;
+        tx.delete_video(&next).await?;
+        tx.now().await
+    })?;
+    assert_eq!(db.catalog.videos_to_purge(now).await?, [stuck.clone(), next.clone()]);
+    transaction!(db.catalog, |tx| {
+        tx.postpone_purge(&stuck, now + 1_000).await?;
+        tx.postpone_purge(&kept, now).await
+    })?;
+    assert_eq!(db.catalog.videos_to_purge(now).await?, std::slice::from_ref(&next), "and what is not due never is");
+    assert_eq!(db.catalog.videos_to_purge(now + 1_000).await?, [next, stuck]);
     Ok(())
 }
 
