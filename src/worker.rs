@@ -7,7 +7,10 @@ mod attempt;
 mod audio;
 pub mod door;
 mod encode;
+mod ending;
 pub mod ffmpeg;
+#[cfg(test)]
+mod fixture;
 mod probe;
 mod publish;
 pub mod sandbox;

@@ -56,6 +56,11 @@ pub struct Listing {
 }
 
 impl Lease {
+    /// The lease that the claim of `job` gave.
+    pub fn of(job: &Job) -> Self {
+        Self { job: job.id.clone(), epoch: job.epoch }
+    }
+
     fn stale(&self) -> Error {
         Error::conflict("stale-epoch", format!("job {} is no longer leased at epoch {}", self.job, self.epoch))
     }

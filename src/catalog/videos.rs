@@ -85,10 +85,10 @@ impl Tx {
         self.execute(sql, args![video, stage.as_str()]).await.map(drop)
     }
 
-    /// Moves a video in processing to `refused`; its blobs go at `purge_at`. `Conflict` when it is not in processing.
+    /// Moves a video in processing, or one that failed, to `refused`; its blobs go at `purge_at`. `Conflict` when it is neither.
     pub async fn refuse_video(&mut self, video: &VideoId, refusal: &Refusal, purge_at: i64) -> Result<()> {
         let sql = "UPDATE videos SET state = 'refused', stage = 'done', refusal_code = $2, refusal_message = $3, purge_at = $4
-            WHERE id = $1 AND state = 'processing'";
+            WHERE id = $1 AND state IN ('processing', 'failed')";
         let changed = self.execute(sql, args![video, &refusal.code, &refusal.message, purge_at]).await?;
         if changed == 1 { Ok(()) } else { Err(Error::conflict("not-processing", format!("video {video} is not in processing"))) }
     }

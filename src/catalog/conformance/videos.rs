@@ -12,6 +12,7 @@ on_both_databases!(
     the_newest_video_comes_first_and_a_cursor_goes_on,
     a_listing_keeps_to_its_owner_and_to_ready_videos,
     a_refused_video_says_why_and_is_purged_later,
+    a_failed_video_may_be_refused_and_a_ready_one_may_not,
     a_deleted_video_is_gone_and_purged_at_once,
     a_purge_that_is_put_off_lets_others_go_first,
     a_failed_video_may_be_processed_again,
@@ -73,6 +74,20 @@ async fn a_refused_video_says_why_and_is_purged_later(db: &Db) -> Result<()> {
     assert_eq!(db.catalog.videos_to_purge(2_000).await?, std::slice::from_ref(&video));
     transaction!(db.catalog, |tx| tx.purged(&video).await)?;
     assert_eq!(db.catalog.videos_to_purge(i64::MAX).await?, []);
+    Ok(())
+}
+
+async fn a_failed_video_may_be_refused_and_a_ready_one_may_not(db: &Db) -> Result<()> {
+    let refusal = Refusal { code: "undecodable".into(), message: "most of this file cannot be decoded".into() };
+    let (failed, ready) = (db.video_of("ada").await?, db.version(0).await?);
+    transaction!(db.catalog, |tx| {
+        tx.set_failed(&failed, true).await?;
+        tx.refuse_video(&failed, &refusal, 1).await
+    })?;
+    assert_eq!(db.catalog.video(&failed).await?.state, State::Refused);
+    transaction!(db.catalog, |tx| tx.publish_version(&ready.id, &ready.video, false).await)?;
+    assert!(is_conflict(&transaction!(db.catalog, |tx| tx.refuse_video(&ready.video, &refusal, 1).await)));
+    assert_eq!(db.catalog.video(&ready.video).await?.state, State::Ready);
     Ok(())
 }
 

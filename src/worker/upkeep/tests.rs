@@ -1,10 +1,10 @@
 //! Upkeep over a real catalog and real blobs.
 
+use super::super::fixture;
 use super::*;
 use crate::blobs::Key;
 use crate::catalog::audit::CountKind;
-use crate::domain::ids::{UploadId, VersionId};
-use crate::domain::upload::{State as UploadState, Upload};
+use crate::domain::ids::VersionId;
 use crate::kms::{Keyring, Kms};
 use bytes::Bytes;
 use std::os::unix::fs::symlink;
@@ -21,9 +21,8 @@ struct House {
 
 impl House {
     async fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let (folder, catalog) = fixture::catalog().await;
         let keyring = Keyring::open_or_create(&folder.path().join("keyring.json")).expect("a keyring");
-        let catalog = Catalog::open_sqlite(&folder.path().join("catalog.db")).await.expect("a catalog");
         let state = State {
             audit: Arc::new(Log::new(catalog.clone())),
             blobs: Blobs::open(&folder.path().join("blobs")).await.expect("blobs"),
@@ -34,25 +33,9 @@ impl House {
         Self { folder, state }
     }
 
-    async fn video(&self) -> VideoId {
-        let upload = Upload {
-            id: UploadId::new(),
-            video: VideoId::new(),
-            owner: "ada".to_owned(),
-            filename: "heart.mp4".to_owned(),
-            title: "The heart".to_owned(),
-            size_bytes: 1,
-            part_size_bytes: 1,
-            state: UploadState::Open,
-            expires_at: i64::MAX,
-        };
-        transaction!(self.state.catalog, |tx| tx.insert_video(&upload).await).expect("a video");
-        upload.video
-    }
-
     /// A deleted video with a blob that is still there.
     async fn deleted(&self) -> VideoId {
-        let video = self.video().await;
+        let video = fixture::video(&self.state.catalog).await;
         let key = Key::MasterPlaylist { video: video.clone(), version: VersionId::new() };
         self.state.blobs.put_new(&key, Bytes::from_static(b"text")).await.expect("a blob");
         transaction!(self.state.catalog, |tx| tx.delete_video(&video).await).expect("deleted");
