@@ -1,10 +1,10 @@
 //! Upkeep: what time alone brings about. Leases end, counts are written, videos are purged. Each pass looks at the rows and takes no
 //! other input, so a pass that was missed, or cut short, is made good by the next.
 
+use super::ending::mourn;
 use crate::audit::Log;
 use crate::blobs::{Blobs, Prefix};
 use crate::catalog::Catalog;
-use crate::domain::event::Kind as EventKind;
 use crate::domain::ids::VideoId;
 use crate::domain::{Error, Result};
 use crate::doorbell::Doorbell;
@@ -63,21 +63,25 @@ async fn keep(state: &State, shutdown: &CancellationToken) {
 
 /// Jobs whose worker fell silent go back into the queue, or become dead letters when that happened too often.
 async fn end_leases(state: &State) -> Result<()> {
-    let (requeued, buried) = transaction!(state.catalog, |tx| {
-        let requeued = tx.requeue_expired().await?;
-        let buried = tx.bury_expired().await?;
-        for job in &buried {
-            tx.set_failed(&job.video, true).await?;
-            tx.append_event(EventKind::JobDead, &job.video, "{}").await?;
-        }
-        Ok::<_, Error>((requeued, buried))
-    })?;
+    let requeued = transaction!(state.catalog, |tx| tx.requeue_expired().await)?;
     if requeued > 0 {
         tracing::warn!(requeued, "leases ended without a word; the jobs run again");
         state.doorbell.ring_work();
     }
+    let buried = transaction!(state.catalog, |tx| {
+        let buried = tx.bury_expired().await?;
+        for job in &buried {
+            mourn(&mut tx, job).await?;
+        }
+        Ok::<_, Error>(buried)
+    })?;
     for job in &buried {
+        tracing::error!(job = %job.id, kind = job.kind.as_str(), video = %job.video, "a job killed every worker that took it");
         state.doorbell.video_changed(&job.video);
+    }
+    if !buried.is_empty() {
+        // What goes on without a dead job may be published now.
+        state.doorbell.ring_work();
     }
     Ok(())
 }

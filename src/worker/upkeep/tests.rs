@@ -4,7 +4,10 @@ use super::super::fixture;
 use super::*;
 use crate::blobs::Key;
 use crate::catalog::audit::CountKind;
+use crate::catalog::jobs::Listing;
 use crate::domain::ids::VersionId;
+use crate::domain::job::{Kind, MAX_CLAIMS, State as JobState};
+use crate::domain::video::State as VideoState;
 use crate::kms::{Keyring, Kms};
 use bytes::Bytes;
 use std::os::unix::fs::symlink;
@@ -100,4 +103,27 @@ async fn a_shutdown_cuts_a_purge_short() {
     assert_eq!(counted, 1, "what was counted is written at the end");
     purge(&house.state).await.expect("a pass");
     assert!(!house.blobs_of(&video).exists());
+}
+
+/// invariant 5: degrade before failing: what kills every worker that makes it a poster is published without one; what kills them as an
+/// encode has failed.
+#[tokio::test]
+async fn a_job_that_kills_its_workers_fails_its_video_only_if_it_is_needed() {
+    for (kind, state, left) in [
+        (Kind::Stills, VideoState::Processing, vec![(Kind::Publish, JobState::Queued), (Kind::Stills, JobState::Dead)]),
+        (Kind::Encode, VideoState::Failed, vec![(Kind::Encode, JobState::Dead)]),
+    ] {
+        let house = House::new().await;
+        let catalog = &house.state.catalog;
+        let version = fixture::version(catalog, &[kind]).await;
+        for _ in 0..MAX_CLAIMS {
+            fixture::claim(catalog, 0).await;
+            end_leases(&house.state).await.expect("a pass");
+        }
+        assert_eq!(catalog.video(&version.video).await.expect("a video").state, state);
+        let jobs = catalog.jobs(&Listing::default()).await.expect("jobs");
+        assert_eq!(jobs.into_iter().map(|job| (job.kind, job.state)).collect::<Vec<_>>(), left);
+        let events = catalog.events(&version.video).await.expect("events");
+        assert_eq!(events.iter().filter(|event| event.kind == "job.dead").count(), 1);
+    }
 }
