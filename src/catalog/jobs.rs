@@ -139,13 +139,22 @@ impl Tx {
         self.fenced(sql, args![&lease.job, lease.epoch], lease).await
     }
 
-    /// Queues a dead job again with all its attempts; `Conflict` when it is not dead.
+    /// Queues a dead job again with all its attempts; `Conflict` when it is not dead, or its video needs it no more.
     pub async fn redrive(&mut self, id: &JobId) -> Result<()> {
         let now = self.now().await?;
         let sql = "UPDATE jobs SET state = 'queued', failures = 0, claims = 0, run_at = $2, finished_at = NULL, progress_percent = 0
-            WHERE id = $1 AND state = 'dead'";
+            WHERE id = $1 AND state = 'dead'
+            AND EXISTS (SELECT 1 FROM videos WHERE id = jobs.video_id AND state IN ('processing', 'failed', 'ready'))";
         let changed = self.execute(sql, args![id, now]).await?;
-        if changed == 1 { Ok(()) } else { Err(Error::conflict("not-dead", format!("job {id} is not a dead letter"))) }
+        let message = || format!("job {id} is not a dead letter, or its video was refused or deleted");
+        if changed == 1 { Ok(()) } else { Err(Error::conflict("not-dead", message())) }
+    }
+
+    /// Whether a dead letter of the video is one that it cannot be published without.
+    pub async fn has_fatal_letter(&mut self, video: &VideoId) -> Result<bool> {
+        let rows = self.fetch_all("SELECT DISTINCT kind FROM jobs WHERE video_id = $1 AND state = 'dead'", args![video]).await?;
+        let kinds = rows.iter().map(|row| Kind::parse(&row.text("kind")?)).collect::<Result<Vec<_>>>()?;
+        Ok(kinds.into_iter().any(|kind| !kind.is_optional()))
     }
 
     /// Cancels what is left of a video's jobs; a running one is fenced off by its epoch.
