@@ -81,6 +81,13 @@ impl Catalog {
         let row = self.fetch_optional("SELECT * FROM jobs WHERE id = $1", args![id]).await?;
         row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no job {id}"))), job)
     }
+
+    /// The last epoch of a video's jobs of a kind that is over: whoever claims one of them, or works at it, has a higher one.
+    pub async fn settled_epoch(&self, video: &VideoId, kind: Kind) -> Result<i64> {
+        let sql = "SELECT CAST(COALESCE(MIN(CASE WHEN state = 'running' THEN epoch - 1 ELSE epoch END), 0) AS BIGINT) AS epoch
+            FROM jobs WHERE video_id = $1 AND kind = $2";
+        self.fetch_optional(sql, args![video, kind.as_str()]).await?.map_or(Ok(0), |row| row.int("epoch"))
+    }
 }
 
 impl Tx {
