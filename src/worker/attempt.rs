@@ -11,6 +11,8 @@ use crate::domain::job::{Job, Kind};
 use crate::domain::video::Refusal;
 use crate::domain::{Error, Result};
 use crate::transaction;
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -75,7 +77,7 @@ pub(super) async fn run(state: &State, job: Job, shutdown: &CancellationToken) {
     tracing::info!(job = %attempt.job.id, kind, epoch = attempt.job.epoch, video = %attempt.job.video, "job begins");
     let end = tokio::select! {
         biased;
-        ended = attempt.work() => End::Worked(ended),
+        ended = outlive(attempt.work()) => End::Worked(ended),
         () = attempt.beat() => End::LeaseLost,
         () = shutdown.cancelled() => End::Drained,
     };
@@ -97,6 +99,16 @@ pub(super) async fn run(state: &State, job: Job, shutdown: &CancellationToken) {
     }
     state.doorbell.video_changed(&attempt.job.video);
     state.doorbell.ring_work();
+}
+
+/// Runs `work`; a panic in it is a failed attempt like any other, and takes nothing else with it.
+async fn outlive(work: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+    // What the work shared is the state, whose locks outlive panics by themselves; all else goes with it.
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it said nothing".to_owned());
+        Err(Error::internal("the job panicked", text).into())
+    })
 }
 
 impl Attempt<'_> {

@@ -1,7 +1,7 @@
 //! Dead letters: a job that used up its attempts is kept with its cause, and runs again when it is told to.
 
 use crate::support::clips::clip;
-use crate::support::publishing::Publishing;
+use crate::support::publishing::{Publishing, assert_published_once};
 use crate::support::server::Server;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -59,6 +59,17 @@ async fn a_job_dies_of_its_cause_and_is_redriven() {
     let events = catalog.events(&video).await.expect("events");
     let count = |kind: &str| events.iter().filter(|event| event.kind == kind).count();
     assert_eq!((count("video.ready"), count("video.refused"), count("job.dead")), (1, 0, letters.len()));
+}
+
+/// Tier: `make test`. invariant 4: every job ends: one that panics has failed, is tried again, and takes no slot of the worker with it.
+#[tokio::test]
+async fn a_job_that_panics_is_tried_again() {
+    // One slot, and one for light jobs: panics that took them along would leave none for the third attempt.
+    let server = Server::start_with(&[("THEATRUM_PROCESSING__SLOTS", "1"), ("THEATRUM_PANICPOINT", "probe:3")]);
+    let file = clip(server.scratch(), "clip.mp4");
+    let video = Publishing::begin(&server, &file).plays(&server);
+    assert_published_once(&server.catalog().await, &video).await;
+    assert_eq!(server.log().matches("the job panicked").count(), 3, "{}", server.log());
 }
 
 fn id(letter: &Value) -> &str {
