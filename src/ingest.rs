@@ -203,8 +203,10 @@ impl Ingest {
         self.blobs.delete_prefix(&Prefix::Sources(ended.video)).await.map(drop)
     }
 
+    /// May be cut short anywhere: the upload is to be cleared until its last statement.
     async fn clear(&self, ended: &Upload) -> Result<()> {
         self.blobs.delete_prefix(&Prefix::Sources(ended.video.clone())).await?;
+        self.catalog.scrub().await?;
         transaction!(self.catalog, |tx| tx.forget_parts(&ended.id).await)
     }
 

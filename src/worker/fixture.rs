@@ -9,6 +9,8 @@ use crate::domain::upload::{State as UploadState, Upload};
 use crate::transaction;
 use tempfile::TempDir;
 
+/// Stands for the wrapped root key of every version.
+pub(super) const WRAPPED: &str = "a-wrapped-root-key";
 pub(super) const LONG_MS: i64 = 3_600_000;
 
 /// A fresh catalog, and the folder it lives in.
@@ -43,7 +45,7 @@ pub(super) async fn video(catalog: &Catalog) -> VideoId {
 pub(super) async fn version(catalog: &Catalog, kinds: &[Kind]) -> Version {
     let upload = upload();
     let made: Result<Version> = transaction!(catalog, |tx| {
-        tx.insert_upload(&upload, "wrapped").await?;
+        tx.insert_upload(&upload, WRAPPED).await?;
         tx.insert_video(&upload).await?;
         let source = tx.insert_source(&upload).await?;
         let (id, video, facts, plan) = (VersionId::new(), upload.video.clone(), "{}".to_owned(), "{}".to_owned());

@@ -87,11 +87,22 @@ async fn end_leases(state: &State) -> Result<()> {
 }
 
 /// Refused and deleted videos lose their key, then their blobs (invariant 6). One that cannot be purged is put off, so that any number
-/// of such stop no other.
+/// of such stop no other. May be cut short anywhere: a video is due until the last statement.
 async fn purge(state: &State) -> Result<()> {
     let now = transaction!(state.catalog, |tx| tx.now().await)?;
-    for video in state.catalog.videos_to_purge(now).await? {
-        if let Err(error) = purge_video(state, &video).await {
+    let due = state.catalog.videos_to_purge(now).await?;
+    if due.is_empty() {
+        return Ok(());
+    }
+    // All the keys first, and out of the files too: blobs may take long.
+    for video in &due {
+        transaction!(state.catalog, |tx| tx.shred_root_key(video).await)?;
+        state.keys.forget(video);
+    }
+    let scrubbed = state.catalog.scrub().await;
+    let scrubbed = scrubbed.inspect_err(|error| tracing::warn!(cause = %error.chain(), "could not scrub the catalog")).is_ok();
+    for video in due {
+        if let Err(error) = purge_video(state, &video, scrubbed).await {
             tracing::warn!(%video, cause = %error.chain(), "could not purge a video; it is tried again in a minute");
             transaction!(state.catalog, |tx| tx.postpone_purge(&video, now + AFTER_TROUBLE_MS).await)?;
         }
@@ -99,11 +110,11 @@ async fn purge(state: &State) -> Result<()> {
     Ok(())
 }
 
-/// May be cut short anywhere: the video is due until its last statement.
-async fn purge_video(state: &State, video: &VideoId) -> Result<()> {
-    transaction!(state.catalog, |tx| tx.shred_root_key(video).await)?;
-    state.keys.forget(video);
+async fn purge_video(state: &State, video: &VideoId, scrubbed: bool) -> Result<()> {
     let deleted = state.blobs.delete_prefix(&Prefix::Video(video.clone())).await?;
+    if !scrubbed {
+        return Err(Error::unavailable("the catalog's files may still hold the video's wrapped key", "not scrubbed"));
+    }
     transaction!(state.catalog, |tx| tx.purged(video).await)?;
     tracing::info!(%video, deleted, "purged a video");
     state.doorbell.video_changed(video);

@@ -127,3 +127,20 @@ async fn a_job_that_kills_its_workers_fails_its_video_only_if_it_is_needed() {
         assert_eq!(events.iter().filter(|event| event.kind == "job.dead").count(), 1);
     }
 }
+
+/// invariant 6: a purge takes the wrapped root key out of the catalog's files too.
+#[tokio::test]
+async fn a_purged_video_leaves_no_key_in_any_file() {
+    let house = House::new().await;
+    let catalog = &house.state.catalog;
+    let version = fixture::version(catalog, &[]).await;
+    let holds = || {
+        let files = std::fs::read_dir(house.folder.path()).expect("a folder").map(|file| file.expect("a file").path());
+        let is_key = |bytes: Vec<u8>| bytes.windows(fixture::WRAPPED.len()).any(|window| window == fixture::WRAPPED.as_bytes());
+        files.filter(|file| file.is_file() && is_key(std::fs::read(file).expect("bytes"))).count()
+    };
+    assert!(holds() > 0);
+    transaction!(catalog, |tx| tx.delete_video(&version.video).await).expect("deleted");
+    purge(&house.state).await.expect("a pass");
+    assert_eq!(holds(), 0);
+}
