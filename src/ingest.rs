@@ -136,29 +136,41 @@ impl Ingest {
     /// Turns an upload into a video: source, probe and event in one transaction (invariant 1). A second call answers as the first did.
     pub async fn finish(&self, id: &UploadId) -> Result<Finished> {
         failpoint::hit("finish");
-        let finished = transaction!(self.catalog, |tx| {
-            let upload = tx.upload(id).await?;
-            if upload.state == State::Finished {
+        loop {
+            if let Some(upload) = self.try_finish(id).await? {
+                failpoint::hit("finished");
+                self.doorbell.ring_work();
+                self.doorbell.video_changed(&upload.video);
                 return Ok(Finished::Done(upload));
             }
-            must_be_open(&upload)?;
-            let missing = missing(&upload, &tx.upload_parts(id).await?);
+            let (upload, parts) = self.status(id).await?;
+            let missing = missing(&upload, &parts);
+            // The last of them may have arrived just now.
             if !missing.is_empty() {
                 return Ok(Finished::Missing(missing));
+            }
+        }
+    }
+
+    /// `None` when parts are missing. They are counted, not read: ten thousand rows would hold up every other writer. None can be there
+    /// that the file does not have.
+    async fn try_finish(&self, id: &UploadId) -> Result<Option<Upload>> {
+        transaction!(self.catalog, |tx| {
+            let upload = tx.upload(id).await?;
+            if upload.state == State::Finished {
+                return Ok(Some(upload));
+            }
+            must_be_open(&upload)?;
+            if tx.received_parts(id).await? < upload.parts() {
+                return Ok(None);
             }
             tx.end_upload(id, State::Finished).await?;
             tx.insert_video(&upload).await?;
             let source = tx.insert_source(&upload).await?;
             tx.insert_job(&probe(&upload, source)?).await?;
             tx.append_event(EventKind::UploadFinished, &upload.video, "{}").await?;
-            Ok(Finished::Done(Upload { state: State::Finished, ..upload }))
-        })?;
-        failpoint::hit("finished");
-        if let Finished::Done(upload) = &finished {
-            self.doorbell.ring_work();
-            self.doorbell.video_changed(&upload.video);
-        }
-        Ok(finished)
+            Ok(Some(Upload { state: State::Finished, ..upload }))
+        })
     }
 
     /// Gives an upload up; its parts go at once. A finished one is `Conflict`; aborting twice is fine.

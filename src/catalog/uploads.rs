@@ -111,9 +111,10 @@ impl Tx {
         self.fetch_optional(BY_ID, args![id]).await?.as_ref().map_or_else(|| Err(unknown(id)), upload)
     }
 
-    /// An upload's declared parts, in order.
-    pub async fn upload_parts(&mut self, id: &UploadId) -> Result<Vec<Part>> {
-        self.fetch_all(PARTS, args![id]).await?.iter().map(part).collect()
+    /// How many of an upload's parts have been received.
+    pub async fn received_parts(&mut self, id: &UploadId) -> Result<u64> {
+        let sql = "SELECT COUNT(*) AS received FROM upload_parts WHERE upload_id = $1 AND blob IS NOT NULL";
+        self.fetch_optional(sql, args![id]).await?.map_or(Ok(0), |row| row.count("received"))
     }
 
     /// Declares a part of an open upload; `Conflict` when it is not open. A received part declared again with another digest counts as

@@ -88,3 +88,24 @@ async fn an_end_that_was_cut_short_is_made_good() {
     assert!(!house.sources(&stuck).exists());
     assert_eq!(house.ingest.catalog.uploads_to_clear().await.expect("rows").len(), 0, "and it is not looked at again");
 }
+
+/// `finish` takes the same whatever the size: it counts the parts and reads none. Each of these would be an error to read.
+#[tokio::test]
+async fn a_finish_reads_no_part() {
+    const PARTS: u64 = 10_000;
+    let house = House::new().await;
+    let catalog = &house.ingest.catalog;
+    let upload = house.begin(PARTS).await;
+    let rows = "INSERT INTO upload_parts (upload_id, number, size_bytes, sha256, blob)
+        WITH RECURSIVE numbers(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < $2)
+        SELECT $1, number, -1, 'ab', CASE WHEN number = $2 THEN NULL ELSE 'blob' END FROM numbers";
+    transaction!(catalog, |tx| tx.execute(rows, crate::args![&upload.id, PARTS]).await).expect("rows");
+    assert!(catalog.upload_parts(&upload.id).await.is_err(), "they cannot be read");
+    assert!(house.ingest.finish(&upload.id).await.is_err(), "only to name those that are missing are they read");
+    let received = "UPDATE upload_parts SET blob = 'blob' WHERE upload_id = $1";
+    transaction!(catalog, |tx| tx.execute(received, crate::args![&upload.id]).await).expect("rows");
+    for _ in 0..2 {
+        let finished = house.ingest.finish(&upload.id).await.expect("finished");
+        assert!(matches!(finished, Finished::Done(done) if done.video == upload.video));
+    }
+}

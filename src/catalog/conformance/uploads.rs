@@ -9,6 +9,7 @@ use crate::transaction;
 on_both_databases!(
     an_upload_is_read_as_it_was_written,
     parts_are_listed_in_order,
+    received_parts_are_counted,
     only_the_declared_digest_is_received,
     another_digest_makes_a_part_missing_again,
     a_part_sent_twice_supersedes_its_blob,
@@ -42,6 +43,17 @@ async fn parts_are_listed_in_order(db: &Db) -> Result<()> {
     })?;
     let numbers = db.catalog.upload_parts(&upload.id).await?.iter().map(|part| part.number).collect::<Vec<_>>();
     assert_eq!(numbers, [1, 2, 10]);
+    Ok(())
+}
+
+async fn received_parts_are_counted(db: &Db) -> Result<()> {
+    let (upload, other) = (db.open_upload().await?, db.open_upload().await?);
+    for (number, received) in [(1, 0), (2, 1), (3, 2)] {
+        transaction!(db.catalog, |tx| tx.declare_part(&upload.id, &part(number, "aa")).await)?;
+        assert_eq!(transaction!(db.catalog, |tx| tx.received_parts(&upload.id).await)?, received);
+        transaction!(db.catalog, |tx| tx.receive_part(&upload.id, number, "aa", "md5", "blob").await)?;
+    }
+    assert_eq!(transaction!(db.catalog, |tx| tx.received_parts(&other.id).await)?, 0);
     Ok(())
 }
 
