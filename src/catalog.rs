@@ -99,6 +99,15 @@ impl Catalog {
         self.fetch_all("SELECT 1 AS one", Vec::new()).await.map(drop)
     }
 
+    /// Takes what was deleted out of the database's own files, as far as they are ours: call it after a root key was shredded. On
+    /// PostgreSQL that is VACUUM's task, and the operator's. `Unavailable` when the database is busy: call again later.
+    pub async fn scrub(&self) -> Result<()> {
+        match &self.store {
+            Store::Sqlite(store) => store.scrub().await,
+            Store::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Closes every connection; open transactions end first.
     pub async fn close(&self) {
         match &self.store {

@@ -1,21 +1,41 @@
-//! Named places where a test can kill the process as `kill -9` would. Compiled into debug builds and the feature `failpoints` only.
+//! Named places where a test can kill the process as `kill -9` would, or make it panic. Compiled into debug builds and the feature
+//! `failpoints` only.
 //!
-//! `THEATRUM_FAILPOINT=NAME` kills at the first visit of NAME, `NAME:3` at the third.
+//! `THEATRUM_FAILPOINT=NAME` kills at the first visit of NAME, `NAME:3` at the third. `THEATRUM_PANICPOINT=NAME:3` panics at the first
+//! three.
 
-/// Dies here when the environment asks for it.
+/// Dies or panics here when the environment asks for it.
 #[cfg(any(debug_assertions, feature = "failpoints"))]
 pub fn hit(name: &str) {
-    use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static ARMED: OnceLock<Option<(String, AtomicU32)>> = OnceLock::new();
-    let armed = ARMED.get_or_init(|| {
-        let setting = std::env::var("THEATRUM_FAILPOINT").ok()?;
-        let (name, visits) = setting.split_once(':').unwrap_or((&setting, "1"));
-        Some((name.to_owned(), AtomicU32::new(visits.parse().ok()?)))
-    });
-    let Some((armed, visits)) = armed else { return };
-    if armed == name && visits.fetch_sub(1, Ordering::Relaxed) == 1 {
+    use std::sync::LazyLock;
+    static KILLS: LazyLock<Option<Armed>> = LazyLock::new(|| Armed::by("THEATRUM_FAILPOINT"));
+    static PANICS: LazyLock<Option<Armed>> = LazyLock::new(|| Armed::by("THEATRUM_PANICPOINT"));
+    if KILLS.as_ref().and_then(|armed| armed.visit(name)) == Some(1) {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+    if PANICS.as_ref().and_then(|armed| armed.visit(name)).is_some_and(|left| left > 0) {
+        std::panic::panic_any(format!("failpoint {name}"));
+    }
+}
+
+/// A named place and how many of its visits are left.
+#[cfg(any(debug_assertions, feature = "failpoints"))]
+struct Armed {
+    name: String,
+    visits: std::sync::atomic::AtomicI32,
+}
+
+#[cfg(any(debug_assertions, feature = "failpoints"))]
+impl Armed {
+    fn by(variable: &str) -> Option<Self> {
+        let setting = std::env::var(variable).ok()?;
+        let (name, visits) = setting.split_once(':').unwrap_or((&setting, "1"));
+        Some(Self { name: name.to_owned(), visits: visits.parse::<i32>().ok()?.into() })
+    }
+
+    /// Counts a visit of `name`; gives how many were left with it, if it is this place.
+    fn visit(&self, name: &str) -> Option<i32> {
+        (self.name == name).then(|| self.visits.fetch_sub(1, std::sync::atomic::Ordering::Relaxed))
     }
 }
 

@@ -136,29 +136,41 @@ impl Ingest {
     /// Turns an upload into a video: source, probe and event in one transaction (invariant 1). A second call answers as the first did.
     pub async fn finish(&self, id: &UploadId) -> Result<Finished> {
         failpoint::hit("finish");
-        let finished = transaction!(self.catalog, |tx| {
-            let upload = tx.upload(id).await?;
-            if upload.state == State::Finished {
+        loop {
+            if let Some(upload) = self.try_finish(id).await? {
+                failpoint::hit("finished");
+                self.doorbell.ring_work();
+                self.doorbell.video_changed(&upload.video);
                 return Ok(Finished::Done(upload));
             }
-            must_be_open(&upload)?;
-            let missing = missing(&upload, &tx.upload_parts(id).await?);
+            let (upload, parts) = self.status(id).await?;
+            let missing = missing(&upload, &parts);
+            // The last of them may have arrived just now.
             if !missing.is_empty() {
                 return Ok(Finished::Missing(missing));
+            }
+        }
+    }
+
+    /// `None` when parts are missing. They are counted, not read: ten thousand rows would hold up every other writer. None can be there
+    /// that the file does not have.
+    async fn try_finish(&self, id: &UploadId) -> Result<Option<Upload>> {
+        transaction!(self.catalog, |tx| {
+            let upload = tx.upload(id).await?;
+            if upload.state == State::Finished {
+                return Ok(Some(upload));
+            }
+            must_be_open(&upload)?;
+            if tx.received_parts(id).await? < upload.parts() {
+                return Ok(None);
             }
             tx.end_upload(id, State::Finished).await?;
             tx.insert_video(&upload).await?;
             let source = tx.insert_source(&upload).await?;
             tx.insert_job(&probe(&upload, source)?).await?;
             tx.append_event(EventKind::UploadFinished, &upload.video, "{}").await?;
-            Ok(Finished::Done(Upload { state: State::Finished, ..upload }))
-        })?;
-        failpoint::hit("finished");
-        if let Finished::Done(upload) = &finished {
-            self.doorbell.ring_work();
-            self.doorbell.video_changed(&upload.video);
-        }
-        Ok(finished)
+            Ok(Some(Upload { state: State::Finished, ..upload }))
+        })
     }
 
     /// Gives an upload up; its parts go at once. A finished one is `Conflict`; aborting twice is fine.
@@ -166,16 +178,27 @@ impl Ingest {
         self.end(id, State::Aborted).await
     }
 
-    /// Drops every upload whose time is over; gives how many.
+    /// Drops every upload whose time is over, and finishes what an earlier end left undone; gives how many were dropped. Each upload is
+    /// on its own: one whose parts cannot be deleted stops no other. It may be cut short anywhere, and goes on with the next call.
     pub async fn expire(&self) -> Result<usize> {
-        let now = transaction!(self.catalog, |tx| tx.now().await)?;
-        let overdue = self.catalog.overdue_uploads(now).await?;
-        for id in &overdue {
-            self.end(id, State::Expired).await?;
+        for upload in self.catalog.uploads_to_clear().await? {
+            if let Err(error) = self.clear(&upload).await {
+                tracing::warn!(upload = %upload.id, cause = %error.chain(), "could not delete an ended upload's parts; it is tried again");
+            }
         }
-        Ok(overdue.len())
+        let now = transaction!(self.catalog, |tx| tx.now().await)?;
+        let mut expired = 0;
+        for id in &self.catalog.overdue_uploads(now).await? {
+            match self.end(id, State::Expired).await {
+                Ok(()) => expired += 1,
+                Err(error) => tracing::warn!(upload = %id, cause = %error.chain(), "could not expire an upload; it is tried again"),
+            }
+        }
+        Ok(expired)
     }
 
+    /// Ends an upload and deletes its parts. Its declared parts stay in the rows until [`Self::expire`] has looked once more: whoever is
+    /// cut short here, and a part that was just arriving, leaves nothing for ever.
     async fn end(&self, id: &UploadId, end: State) -> Result<()> {
         let ended = transaction!(self.catalog, |tx| {
             let upload = tx.upload(id).await?;
@@ -188,7 +211,15 @@ impl Ingest {
             Ok(upload)
         })?;
         self.keys.forget(&ended.video);
+        failpoint::hit("ended");
         self.blobs.delete_prefix(&Prefix::Sources(ended.video)).await.map(drop)
+    }
+
+    /// May be cut short anywhere: the upload is to be cleared until its last statement.
+    async fn clear(&self, ended: &Upload) -> Result<()> {
+        self.blobs.delete_prefix(&Prefix::Sources(ended.video.clone())).await?;
+        self.catalog.scrub().await?;
+        transaction!(self.catalog, |tx| tx.forget_parts(&ended.id).await)
     }
 
     async fn presign(&self, upload: &Upload, part: &Part, digest: &[u8; 32]) -> Result<PresignedPart> {
@@ -238,3 +269,6 @@ fn probe(upload: &Upload, source: crate::domain::ids::SourceId) -> Result<NewJob
     let payload = serde_json::to_string(&ProbePayload { source }).map_err(|error| Error::internal("could not write a payload", error))?;
     Ok(NewJob { kind: Kind::Probe, payload, video: upload.video.clone(), version: None, priority: PROBE_PRIORITY, weight: 1 })
 }
+
+#[cfg(test)]
+mod tests;

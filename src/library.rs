@@ -191,7 +191,7 @@ impl Library {
         if job.state == JobState::Dead { Ok(job) } else { Err(Error::not_found(format!("there is no dead letter {id}"))) }
     }
 
-    /// Queues a dead job again; its video is in processing from then on.
+    /// Queues a dead job again. Its video is in processing once no other dead letter stands in its way.
     pub async fn redrive(&self, caller: &Caller, id: &JobId) -> Result<()> {
         let decision = decide(&caller.actor, Action::Operate);
         decision.permit()?;
@@ -202,7 +202,9 @@ impl Library {
             if let (Some(version), true) = (&job.version, job.kind.is_optional()) {
                 tx.count_up(version).await?;
             }
-            tx.set_failed(&job.video, false).await?;
+            if !tx.has_fatal_letter(&job.video).await? {
+                tx.set_failed(&job.video, false).await?;
+            }
             tx.append_audit(&entry).await
         })?;
         self.doorbell.ring_work();

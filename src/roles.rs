@@ -100,7 +100,7 @@ impl House {
 
     /// Runs every role until `shutdown` or the first failure, then drains: no new claims, leases handed back, requests finished.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
-        let worker = self.worker();
+        let (worker, upkeep) = (self.worker(), self.upkeep());
         let ended = transaction!(self.parts.catalog, |tx| tx.forget_former_life(self.folder.node(), &worker.owner).await)?;
         if ended > 0 {
             tracing::info!(ended, "took back the leases of this node's former life");
@@ -113,7 +113,7 @@ impl House {
         roles.spawn(http::serve(listeners.http, app, shutdown.clone()));
         roles.spawn(disk::serve(listeners.s3, endpoint, shutdown.clone()));
         roles.spawn(expire_uploads(ingest, shutdown.clone()));
-        roles.spawn(upkeep::run(worker.clone(), shutdown.clone()));
+        roles.spawn(upkeep::run(upkeep, shutdown.clone()));
         roles.spawn(worker::run(worker, shutdown.clone()));
         let outcome = first_failure(roles, &shutdown).await;
         parts.audit.flush().await?;
@@ -207,6 +207,17 @@ impl House {
             },
         }
     }
+
+    fn upkeep(&self) -> upkeep::State {
+        let Parts { catalog, blobs, keys, doorbell, audit, .. } = &self.parts;
+        upkeep::State {
+            catalog: catalog.clone(),
+            blobs: blobs.clone(),
+            keys: keys.clone(),
+            audit: audit.clone(),
+            doorbell: doorbell.clone(),
+        }
+    }
 }
 
 impl Parts {
@@ -265,17 +276,19 @@ async fn open_sandbox(config: &Config) -> Result<Sandbox> {
 
 /// Uploads that nobody finished in time go, with their parts.
 async fn expire_uploads(ingest: Ingest, shutdown: CancellationToken) -> Result<()> {
-    loop {
-        match ingest.expire().await {
-            Ok(0) => {}
-            Ok(expired) => tracing::info!(expired, "dropped uploads that nobody finished"),
-            Err(error) => tracing::warn!(cause = %error.chain(), "could not expire uploads; it is tried again"),
+    let passes = async {
+        loop {
+            match ingest.expire().await {
+                Ok(0) => {}
+                Ok(expired) => tracing::info!(expired, "dropped uploads that nobody finished"),
+                Err(error) => tracing::warn!(cause = %error.chain(), "could not expire uploads; it is tried again"),
+            }
+            tokio::time::sleep(EXPIRE_EVERY).await;
         }
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            () = tokio::time::sleep(EXPIRE_EVERY) => {}
-        }
-    }
+    };
+    // Thousands of parts must not hold up a drain: what is cut short goes on in the next life.
+    let _ = shutdown.run_until_cancelled(passes).await;
+    Ok(())
 }
 
 /// Waits for all roles; the first that fails, or ends before it was told to, ends the others.

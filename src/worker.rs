@@ -7,7 +7,10 @@ mod attempt;
 mod audio;
 pub mod door;
 mod encode;
+mod ending;
 pub mod ffmpeg;
+#[cfg(test)]
+mod fixture;
 mod probe;
 mod publish;
 pub mod sandbox;
@@ -19,8 +22,8 @@ pub mod upkeep;
 use crate::audit::Log;
 use crate::blobs::Blobs;
 use crate::catalog::Catalog;
-use crate::domain::Result;
 use crate::domain::job::Job;
+use crate::domain::{Error, Result};
 use crate::doorbell::Doorbell;
 use crate::keys::Keys;
 use crate::transaction;
@@ -83,7 +86,9 @@ pub async fn run(state: State, shutdown: CancellationToken) -> Result<()> {
         slots.spawn(slot(state.clone(), false, shutdown.clone()));
     }
     slots.spawn(slot(state, true, shutdown));
-    while slots.join_next().await.is_some() {}
+    while let Some(ended) = slots.join_next().await {
+        ended.map_err(|panic| Error::internal("a worker's slot panicked", panic))?;
+    }
     Ok(())
 }
 

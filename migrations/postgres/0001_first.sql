@@ -40,6 +40,7 @@ CREATE TABLE uploads (
     expires_at BIGINT NOT NULL
 );
 CREATE INDEX uploads_open ON uploads (expires_at) WHERE state = 'open';
+CREATE INDEX uploads_ended ON uploads (id) WHERE state IN ('aborted', 'expired');
 
 CREATE TABLE upload_parts (
     upload_id TEXT NOT NULL REFERENCES uploads (id),

@@ -99,8 +99,8 @@ pub(super) async fn declare(
     Path(id): Path<String>,
     Json(declared): Json<Vec<Declared>>,
 ) -> Result<Response, Problem> {
-    let (upload, _) = own(&api, &caller, &id).await?;
-    let presigned = api.ingest.declare(&upload.id, &declared).await?;
+    let id = own_row(&api, &caller, &id).await?.id;
+    let presigned = api.ingest.declare(&id, &declared).await?;
     let urls = presigned.into_iter().map(|(number, part)| PartUrl {
         number,
         method: part.method,

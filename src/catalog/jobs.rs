@@ -56,6 +56,11 @@ pub struct Listing {
 }
 
 impl Lease {
+    /// The lease that the claim of `job` gave.
+    pub fn of(job: &Job) -> Self {
+        Self { job: job.id.clone(), epoch: job.epoch }
+    }
+
     fn stale(&self) -> Error {
         Error::conflict("stale-epoch", format!("job {} is no longer leased at epoch {}", self.job, self.epoch))
     }
@@ -77,10 +82,11 @@ impl Catalog {
         row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no job {id}"))), job)
     }
 
-    /// Whether a cancelled job of the video may still be running somewhere, by its lease.
-    pub async fn has_live_leases(&self, video: &VideoId, now: i64) -> Result<bool> {
-        let sql = "SELECT 1 AS one FROM jobs WHERE video_id = $1 AND state IN ('running', 'cancelled') AND lease_until > $2 LIMIT 1";
-        Ok(self.fetch_optional(sql, args![video, now]).await?.is_some())
+    /// The last epoch of a video's jobs of a kind that is over: whoever claims one of them, or works at it, has a higher one.
+    pub async fn settled_epoch(&self, video: &VideoId, kind: Kind) -> Result<i64> {
+        let sql = "SELECT CAST(COALESCE(MIN(CASE WHEN state = 'running' THEN epoch - 1 ELSE epoch END), 0) AS BIGINT) AS epoch
+            FROM jobs WHERE video_id = $1 AND kind = $2";
+        self.fetch_optional(sql, args![video, kind.as_str()]).await?.map_or(Ok(0), |row| row.int("epoch"))
     }
 }
 
@@ -140,13 +146,22 @@ impl Tx {
         self.fenced(sql, args![&lease.job, lease.epoch], lease).await
     }
 
-    /// Queues a dead job again with all its attempts; `Conflict` when it is not dead.
+    /// Queues a dead job again with all its attempts; `Conflict` when it is not dead, or its video needs it no more.
     pub async fn redrive(&mut self, id: &JobId) -> Result<()> {
         let now = self.now().await?;
         let sql = "UPDATE jobs SET state = 'queued', failures = 0, claims = 0, run_at = $2, finished_at = NULL, progress_percent = 0
-            WHERE id = $1 AND state = 'dead'";
+            WHERE id = $1 AND state = 'dead'
+            AND EXISTS (SELECT 1 FROM videos WHERE id = jobs.video_id AND state IN ('processing', 'failed', 'ready'))";
         let changed = self.execute(sql, args![id, now]).await?;
-        if changed == 1 { Ok(()) } else { Err(Error::conflict("not-dead", format!("job {id} is not a dead letter"))) }
+        let message = || format!("job {id} is not a dead letter, or its video was refused or deleted");
+        if changed == 1 { Ok(()) } else { Err(Error::conflict("not-dead", message())) }
+    }
+
+    /// Whether a dead letter of the video is one that it cannot be published without.
+    pub async fn has_fatal_letter(&mut self, video: &VideoId) -> Result<bool> {
+        let rows = self.fetch_all("SELECT DISTINCT kind FROM jobs WHERE video_id = $1 AND state = 'dead'", args![video]).await?;
+        let kinds = rows.iter().map(|row| Kind::parse(&row.text("kind")?)).collect::<Result<Vec<_>>>()?;
+        Ok(kinds.into_iter().any(|kind| !kind.is_optional()))
     }
 
     /// Cancels what is left of a video's jobs; a running one is fenced off by its epoch.

@@ -1,11 +1,13 @@
 //! The catalog on SQLite: one writing connection, several reading ones, write-ahead log with full synchronisation.
 
 use super::sql::{Cell, Row, Value, failure, pending, split_statements, statements};
-use crate::domain::Result;
+use crate::domain::{Error, Result};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
+use sqlx::{ConnectOptions, Connection};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The scripts, in order; the catalog's `user_version` is how many ran.
@@ -21,12 +23,16 @@ pub(super) const CLAIM: &str =
                 ORDER BY priority, run_at, id LIMIT 1)
     RETURNING *";
 
+/// How long a checkpoint may keep writers out.
+const SCRUB_PATIENCE: Duration = Duration::from_millis(200);
+
 pub(super) type Tx = sqlx::Transaction<'static, sqlx::Sqlite>;
 
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
+    options: Arc<SqliteConnectOptions>,
 }
 
 statements!(sqlx::Sqlite, SqliteRow, SqliteConnection, integers: "INTEGER" as i64);
@@ -39,12 +45,14 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // A root key that was deleted is overwritten, not just unlinked (invariant 6).
+            .pragma("secure_delete", "ON")
             .busy_timeout(Duration::from_secs(10));
         let pool = |most| SqlitePoolOptions::new().max_connections(most).idle_timeout(None).max_lifetime(None);
         let writer = pool(1).connect_with(options.clone()).await.map_err(failure)?;
         migrate(&writer).await?;
-        let readers = pool(4).connect_with(options.read_only(true).create_if_missing(false)).await.map_err(failure)?;
-        Ok(Self { writer, readers })
+        let readers = pool(4).connect_with(options.clone().read_only(true).create_if_missing(false)).await.map_err(failure)?;
+        Ok(Self { writer, readers, options: Arc::new(options) })
     }
 
     pub(super) async fn begin(&self) -> Result<Tx> {
@@ -53,6 +61,19 @@ impl Store {
 
     pub(super) async fn fetch_all(&self, sql: &'static str, args: Vec<Value>) -> Result<Vec<Row>> {
         fetch_all(&self.readers, sql, args).await
+    }
+
+    /// Moves the write-ahead log into the database and cuts it off: it holds pages as they were before something was deleted. `Unavailable`
+    /// while others read or write.
+    pub(super) async fn scrub(&self) -> Result<()> {
+        // A connection of its own, which gives up soon: a checkpoint that waits for a reader lets no writer in.
+        let mut connection = SqliteConnectOptions::clone(&self.options).busy_timeout(SCRUB_PATIENCE).connect().await.map_err(failure)?;
+        let checkpoint = fetch_all(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)", Vec::new()).await;
+        connection.close().await.map_err(failure)?;
+        match checkpoint?.first().map_or(Ok(1), |row| row.int("busy"))? {
+            0 => Ok(()),
+            _ => Err(Error::unavailable("the write-ahead log is in use", "busy")),
+        }
     }
 
     pub(super) async fn close(&self) {

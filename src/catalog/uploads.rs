@@ -65,6 +65,13 @@ impl Catalog {
         rows.iter().map(|row| UploadId::parse(&row.text("id")?)).collect()
     }
 
+    /// Uploads that were given up, but whose parts may still lie on the disk: those of which a part is still declared.
+    pub async fn uploads_to_clear(&self) -> Result<Vec<Upload>> {
+        let sql = "SELECT * FROM uploads WHERE state IN ('aborted', 'expired')
+            AND EXISTS (SELECT 1 FROM upload_parts WHERE upload_id = uploads.id) ORDER BY id";
+        self.fetch_all(sql, args![]).await?.iter().map(upload).collect()
+    }
+
     /// Whether any video has a root key, so that its keyring must exist.
     pub async fn has_root_keys(&self) -> Result<bool> {
         Ok(self.fetch_optional("SELECT 1 AS one FROM root_keys LIMIT 1", args![]).await?.is_some())
@@ -104,9 +111,10 @@ impl Tx {
         self.fetch_optional(BY_ID, args![id]).await?.as_ref().map_or_else(|| Err(unknown(id)), upload)
     }
 
-    /// An upload's declared parts, in order.
-    pub async fn upload_parts(&mut self, id: &UploadId) -> Result<Vec<Part>> {
-        self.fetch_all(PARTS, args![id]).await?.iter().map(part).collect()
+    /// How many of an upload's parts have been received.
+    pub async fn received_parts(&mut self, id: &UploadId) -> Result<u64> {
+        let sql = "SELECT COUNT(*) AS received FROM upload_parts WHERE upload_id = $1 AND blob IS NOT NULL";
+        self.fetch_optional(sql, args![id]).await?.map_or(Ok(0), |row| row.count("received"))
     }
 
     /// Declares a part of an open upload; `Conflict` when it is not open. A received part declared again with another digest counts as
@@ -141,6 +149,13 @@ impl Tx {
     pub async fn end_upload(&mut self, id: &UploadId, end: State) -> Result<()> {
         let changed = self.execute("UPDATE uploads SET state = $2 WHERE id = $1 AND state = 'open'", args![id, end.as_str()]).await?;
         if changed == 1 { Ok(()) } else { Err(ended(id)) }
+    }
+
+    /// Forgets the parts of an upload that was given up: their blobs are gone. Those of any other upload stay.
+    pub async fn forget_parts(&mut self, id: &UploadId) -> Result<()> {
+        let sql = "DELETE FROM upload_parts WHERE upload_id = $1
+            AND EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND state IN ('aborted', 'expired'))";
+        self.execute(sql, args![id]).await.map(drop)
     }
 
     /// Inserts the source that an upload became.

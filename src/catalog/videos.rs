@@ -78,9 +78,12 @@ impl Catalog {
         self.fetch_all(sql, args![everyones, owner, before, listing.limit]).await?.iter().map(video).collect()
     }
 
-    /// Videos whose blobs are due to go.
+    /// The next 100 videos whose blobs are due to go. One is left out while a cancelled job of it may still run somewhere, by its
+    /// lease: that job could write one more blob.
     pub async fn videos_to_purge(&self, now: i64) -> Result<Vec<VideoId>> {
-        let sql = "SELECT id FROM videos WHERE purge_at IS NOT NULL AND purge_at <= $1 ORDER BY purge_at LIMIT 100";
+        let sql = "SELECT id FROM videos WHERE purge_at IS NOT NULL AND purge_at <= $1 AND NOT EXISTS
+            (SELECT 1 FROM jobs WHERE video_id = videos.id AND state IN ('running', 'cancelled') AND lease_until > $1)
+            ORDER BY purge_at, id LIMIT 100";
         let rows = self.fetch_all(sql, args![now]).await?;
         rows.iter().map(|row| VideoId::parse(&row.text("id")?)).collect()
     }
@@ -100,10 +103,10 @@ impl Tx {
         self.execute(sql, args![video, stage.as_str()]).await.map(drop)
     }
 
-    /// Moves a video in processing to `refused`; its blobs go at `purge_at`. `Conflict` when it is not in processing.
+    /// Moves a video in processing, or one that failed, to `refused`; its blobs go at `purge_at`. `Conflict` when it is neither.
     pub async fn refuse_video(&mut self, video: &VideoId, refusal: &Refusal, purge_at: i64) -> Result<()> {
         let sql = "UPDATE videos SET state = 'refused', stage = 'done', refusal_code = $2, refusal_message = $3, purge_at = $4
-            WHERE id = $1 AND state = 'processing'";
+            WHERE id = $1 AND state IN ('processing', 'failed')";
         let changed = self.execute(sql, args![video, &refusal.code, &refusal.message, purge_at]).await?;
         if changed == 1 { Ok(()) } else { Err(Error::conflict("not-processing", format!("video {video} is not in processing"))) }
     }
@@ -120,6 +123,11 @@ impl Tx {
         let sql = "UPDATE videos SET state = 'deleted', stage = 'done', purge_at = $2 WHERE id = $1 AND state <> 'deleted'";
         let changed = self.execute(sql, args![video, now]).await?;
         if changed == 1 { Ok(()) } else { Err(Error::not_found(format!("there is no video {video}"))) }
+    }
+
+    /// Puts off the purge of a video that is due for one, so that others come first.
+    pub async fn postpone_purge(&mut self, video: &VideoId, purge_at: i64) -> Result<()> {
+        self.execute("UPDATE videos SET purge_at = $2 WHERE id = $1 AND purge_at IS NOT NULL", args![video, purge_at]).await.map(drop)
     }
 
     /// Notes that a video's blobs are gone.

@@ -4,7 +4,7 @@ use crate::domain::{Error, Result};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ pub(super) struct Folder {
 impl Folder {
     /// Opens and locks the folder, making it (0700) if absent. `Conflict` when another server holds it.
     pub fn open(path: &Path) -> Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| unusable(path, error))?;
+        make(path).map_err(|error| unusable(path, error))?;
         let path = path.canonicalize().map_err(|error| unusable(path, error))?;
         let lock = lock(&path)?;
         let node = node(&path)?;
@@ -91,6 +91,17 @@ impl Folder {
     }
 }
 
+/// Makes the folder (0700) and its missing ancestors, each durable: what is later acknowledged in it must not go with it. Gives the
+/// folders that were synced for that.
+fn make(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let path = std::path::absolute(path)?;
+    let missing = path.ancestors().take_while(|folder| !folder.is_dir());
+    let parents: Vec<PathBuf> = missing.filter_map(|folder| folder.parent().map(Path::to_owned)).collect();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+    parents.iter().try_for_each(|parent| File::open(parent)?.sync_all())?;
+    Ok(parents)
+}
+
 /// Writes a private file whole or not at all, durably.
 fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
     let (path, staged) = (folder.join(name), folder.join(format!("{name}.new")));
@@ -142,6 +153,17 @@ fn unusable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) 
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn every_folder_that_is_made_is_durable_in_its_parent() {
+        let root = tempfile::tempdir().expect("a folder");
+        let (a, b) = (root.path().join("a"), root.path().join("a/b"));
+        let data = b.join("data");
+        assert_eq!(make(&data).expect("made"), [b, a, root.path().to_owned()]);
+        assert!(make(&data).expect("there").is_empty());
+        let mode = fs::metadata(&data).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
 
     #[test]
     fn a_folder_serves_one_server_at_a_time_and_keeps_its_name() {

@@ -1,15 +1,18 @@
-//! One attempt at a job: its lease, its heartbeat, its end.
+//! One attempt at a job: its lease, its heartbeat, its work.
 
+use super::ending::{self, Ending};
+pub(super) use super::ending::{count_down, segments_left};
 use super::ffmpeg::Finished;
 use super::{State, audio, encode, probe, publish, stills};
 use crate::audit::Entry;
-use crate::catalog::jobs::{Failure, Lease};
-use crate::domain::event::Kind as EventKind;
+use crate::catalog::jobs::Lease;
 use crate::domain::ids::VersionId;
-use crate::domain::job::{Job, Kind, MAX_FAILURES, backoff_ceiling_ms};
+use crate::domain::job::{Job, Kind};
 use crate::domain::video::Refusal;
 use crate::domain::{Error, Result};
 use crate::transaction;
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -68,23 +71,26 @@ enum End {
 
 /// Runs a claimed job to its end, whatever that is, and says so in the catalog.
 pub(super) async fn run(state: &State, job: Job, shutdown: &CancellationToken) {
-    let lease = Lease { job: job.id.clone(), epoch: job.epoch };
+    let lease = Lease::of(&job);
     let attempt = Attempt { state, job, lease, cancel: CancellationToken::new(), percent: AtomicI64::new(0) };
     let kind = attempt.job.kind.as_str();
     tracing::info!(job = %attempt.job.id, kind, epoch = attempt.job.epoch, video = %attempt.job.video, "job begins");
     let end = tokio::select! {
         biased;
-        ended = attempt.work() => End::Worked(ended),
+        ended = outlive(attempt.work()) => End::Worked(ended),
         () = attempt.beat() => End::LeaseLost,
         () = shutdown.cancelled() => End::Drained,
     };
     attempt.cancel.cancel();
     let said = match end {
         End::Worked(Ok(())) => Ok(()),
-        End::Worked(Err(Failed::Refused(refusal))) => attempt.refuse(&refusal).await,
-        End::Worked(Err(Failed::Trouble { error, stderr_tail })) => attempt.fail(&error, stderr_tail).await,
-        End::LeaseLost => Err(Error::conflict("lease-lost", "the lease was lost")),
-        End::Drained => attempt.hand_back().await,
+        End::Worked(Err(Failed::Refused(refusal))) => {
+            // The source may be due to go at once.
+            attempt.ending().refuse(&refusal).await.inspect(|()| state.doorbell.ring_upkeep())
+        }
+        End::Worked(Err(Failed::Trouble { error, stderr_tail })) => attempt.ending().fail(&error, stderr_tail).await,
+        End::LeaseLost => Err(ending::lease_lost("it was not extended in time")),
+        End::Drained => attempt.ending().hand_back().await,
     };
     match said {
         Ok(()) => tracing::info!(job = %attempt.job.id, kind, "job ends"),
@@ -93,6 +99,16 @@ pub(super) async fn run(state: &State, job: Job, shutdown: &CancellationToken) {
     }
     state.doorbell.video_changed(&attempt.job.video);
     state.doorbell.ring_work();
+}
+
+/// Runs `work`; a panic in it is a failed attempt like any other, and takes nothing else with it.
+async fn outlive(work: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+    // What the work shared is the state, whose locks outlive panics by themselves; all else goes with it.
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it said nothing".to_owned());
+        Err(Error::internal("the job panicked", text).into())
+    })
 }
 
 impl Attempt<'_> {
@@ -144,84 +160,13 @@ impl Attempt<'_> {
         })
     }
 
-    /// The source cannot become a video: the job is done, the video refused, its other jobs cancelled.
-    async fn refuse(&self, refusal: &Refusal) -> Result<()> {
-        let video = &self.job.video;
-        let keep_ms = i64::try_from(self.state.limits.keep_refused.as_millis()).unwrap_or(i64::MAX);
-        let payload = serde_json::json!({"code": refusal.code, "message": refusal.message}).to_string();
-        transaction!(self.state.catalog, |tx| {
-            let purge_at = tx.now().await?.saturating_add(keep_ms);
-            tx.settle(&self.lease).await?;
-            tx.refuse_video(video, refusal, purge_at).await?;
-            tx.abandon_versions(video).await?;
-            tx.cancel_jobs(video).await?;
-            tx.append_event(EventKind::VideoRefused, video, &payload).await?;
-            tx.append_audit(&self.entry("refuse", &refusal.code)).await
-        })?;
-        self.state.doorbell.ring_upkeep();
-        Ok(())
-    }
-
-    /// The attempt failed: the job waits and is tried again, or becomes a dead letter.
-    async fn fail(&self, error: &Error, stderr_tail: Option<String>) -> Result<()> {
-        if matches!(error.code(), "stale-epoch" | "cancelled") {
-            return Err(Error::conflict("lease-lost", error.chain()));
-        }
-        tracing::warn!(job = %self.job.id, cause = %error.chain(), "attempt failed");
-        let failure = Failure { error: error.chain(), stderr_tail };
-        if self.job.failures + 1 >= MAX_FAILURES {
-            return self.bury(&failure).await;
-        }
-        let pause_ms = rand::random_range(0..=backoff_ceiling_ms(self.job.failures + 1));
-        transaction!(self.state.catalog, |tx| {
-            let run_at = tx.now().await? + pause_ms;
-            tx.retry(&self.lease, &failure, run_at).await
-        })
-    }
-
-    async fn bury(&self, failure: &Failure) -> Result<()> {
-        let payload = serde_json::json!({"job": self.job.id, "kind": self.job.kind}).to_string();
-        transaction!(self.state.catalog, |tx| {
-            tx.bury(&self.lease, failure).await?;
-            tx.append_event(EventKind::JobDead, &self.job.video, &payload).await?;
-            match &self.job.version {
-                // A video without a poster is a video: degrade before failing (invariant 5).
-                Some(version) if self.job.kind.is_optional() => segments_left(&mut tx, &self.job, version).await,
-                _ => tx.set_failed(&self.job.video, true).await,
-            }
-        })
-    }
-
-    async fn hand_back(&self) -> Result<()> {
-        transaction!(self.state.catalog, |tx| tx.hand_back(&self.lease).await)
+    fn ending(&self) -> Ending<'_> {
+        let limits = &self.state.limits;
+        Ending { catalog: &self.state.catalog, job: &self.job, keep_refused: limits.keep_refused }
     }
 
     /// An audit entry of the house itself.
     pub fn entry(&self, action: &str, reason: &str) -> Entry {
-        Entry {
-            actor: "theatrum".to_owned(),
-            role: "worker".to_owned(),
-            action: action.to_owned(),
-            video: Some(self.job.video.to_string()),
-            version: self.job.version.as_ref().map(ToString::to_string),
-            object: Some(self.job.id.to_string()),
-            decision: "allow",
-            reason: reason.to_owned(),
-            ..Entry::default()
-        }
+        ending::entry(&self.job, action, reason)
     }
-}
-
-/// Counts a job of `version` as over and, if it was the last, calls for publication.
-pub(super) async fn segments_left(tx: &mut crate::catalog::Tx, job: &Job, version: &VersionId) -> Result<()> {
-    count_down(tx, job, version, 0).await
-}
-
-/// As [`segments_left`], with the pictures the job brought. The publish job is inserted by whoever counts to zero (invariants 1 and 3).
-pub(super) async fn count_down(tx: &mut crate::catalog::Tx, job: &Job, version: &VersionId, pictures: u64) -> Result<()> {
-    if tx.count_down(version, pictures).await? == 0 {
-        tx.insert_job(&publish::job(&job.video, version)).await?;
-        tx.set_stage(&job.video, crate::domain::video::Stage::Publishing).await?;
-    }
-    tx.raise_percent(&job.video, version).await
 }

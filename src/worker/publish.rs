@@ -2,6 +2,7 @@
 
 use super::attempt::{Attempt, Failed};
 use crate::blobs::{Key, Prefix};
+use crate::catalog::Catalog;
 use crate::catalog::versions::{Init, Segment, Version};
 use crate::domain::event::Kind as EventKind;
 use crate::domain::ids::{VersionId, VideoId};
@@ -33,26 +34,32 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
         return Err(Refusal::from(Code::Undecodable).into());
     }
     let plan: Plan = serde_json::from_str(&version.plan).map_err(|error| Error::internal("a version's plan cannot be read", error))?;
-    let made = Made { plan, inits: catalog.inits(id).await?.into_iter().collect(), segments: by_rendition(catalog.segments(id).await?) };
+    let poster = Poster::of(catalog, &attempt.job.video).await?;
+    let inits = catalog.inits(id).await?.into_iter().collect();
+    let made = Made { plan, inits, segments: by_rendition(catalog.segments(id).await?), poster };
     for (key, text) in made.playlists(&attempt.job.video, id)? {
         put(attempt, &key, text).await?;
     }
+    // Before the job settles: after a kill in the middle the next attempt sweeps again.
+    sweep(attempt, id, &made).await;
     failpoint::hit("publish");
     announce(attempt, &version).await?;
     failpoint::hit("published");
-    sweep(attempt, id, &made).await;
     Ok(())
 }
 
-/// Deletes what attempts that were fenced off left beside the version's own blobs: nobody points at it, and every job has settled.
+/// Deletes what attempts that were fenced off left beside the version's own blobs: nobody points at it, and every other job has settled.
+/// A disk that fails here does not hold up the publication.
 async fn sweep(attempt: &Attempt<'_>, version: &VersionId, made: &Made) {
     let blobs = &attempt.state.blobs;
     let mut present = blobs.list_prefix(&Prefix::Version(attempt.job.video.clone(), version.clone()));
-    while let Some(Ok((key, _))) = present.next().await {
-        if made.is_orphan(&key)
-            && let Err(error) = blobs.delete(&key).await
-        {
-            tracing::warn!(cause = %error.chain(), "could not delete an orphan");
+    while let Some(found) = present.next().await {
+        let swept = match found {
+            Ok((key, _)) if made.is_orphan(&key) => blobs.delete(&key).await,
+            found => found.map(drop),
+        };
+        if let Err(error) = swept {
+            tracing::warn!(%version, cause = %error.chain(), "could not sweep the orphans of a version");
         }
     }
 }
@@ -96,6 +103,28 @@ struct Made {
     plan: Plan,
     inits: HashMap<RenditionName, Init>,
     segments: HashMap<RenditionName, Vec<Segment>>,
+    poster: Poster,
+}
+
+/// Which posters are the version's.
+struct Poster {
+    adopted: Option<i64>,
+    /// Whoever writes a poster from now on does so under a higher epoch.
+    settled: i64,
+}
+
+impl Poster {
+    /// A dead poster job may be redriven at any time: what that writes is none of the orphans, though no row points at it yet.
+    async fn of(catalog: &Catalog, video: &VideoId) -> Result<Self> {
+        let settled = catalog.settled_epoch(video, Kind::Stills).await?;
+        // Read last: what settled before is adopted by now.
+        Ok(Self { adopted: catalog.video(video).await?.poster_epoch, settled })
+    }
+
+    fn is_orphan(&self, epoch: u64) -> bool {
+        let epoch = epoch.cast_signed();
+        epoch <= self.settled && self.adopted != Some(epoch)
+    }
 }
 
 /// One rendition, whole.
@@ -117,7 +146,8 @@ impl Made {
                 let adopted = self.segments.get(rendition).and_then(|segments| segments.get(*index as usize));
                 adopted.is_none_or(|segment| segment.epoch.cast_unsigned() != *epoch)
             }
-            _ => false,
+            Key::Poster { epoch, .. } => self.poster.is_orphan(*epoch),
+            Key::SourcePart { .. } | Key::MediaPlaylist { .. } | Key::MasterPlaylist { .. } => false,
         }
     }
 
@@ -192,4 +222,38 @@ impl Whole<'_> {
 
 fn ticks(segment: &Segment) -> i64 {
     i64::try_from(segment.duration_ticks).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{LONG_MS, catalog, claim, version};
+    use super::*;
+    use crate::catalog::jobs::{Failure, Lease};
+
+    /// invariant 2: a poster is swept when its epoch is over and no row adopted it; one that a redriven job may be writing is not.
+    #[tokio::test]
+    async fn a_poster_is_an_orphan_once_nobody_can_adopt_it() {
+        let (_folder, catalog) = catalog().await;
+        let video = version(&catalog, &[Kind::Stills]).await.video;
+        let orphans = async || {
+            let poster = Poster::of(&catalog, &video).await.expect("rows");
+            (0..6).filter(|epoch| poster.is_orphan(*epoch)).collect::<Vec<u64>>()
+        };
+        let buried = Failure { error: "no room".to_owned(), stderr_tail: None };
+        for (epoch, while_running, when_dead) in [(1, vec![0], vec![0, 1]), (2, vec![0, 1], vec![0, 1, 2])] {
+            let job = claim(&catalog, LONG_MS).await;
+            assert_eq!((job.epoch, orphans().await), (epoch, while_running));
+            transaction!(catalog, |tx| tx.bury(&Lease::of(&job), &buried).await).expect("buried");
+            assert_eq!(orphans().await, when_dead);
+            transaction!(catalog, |tx| tx.redrive(&job.id).await).expect("redriven");
+            assert_eq!(orphans().await, when_dead);
+        }
+        let job = claim(&catalog, LONG_MS).await;
+        transaction!(catalog, |tx| {
+            tx.settle(&Lease::of(&job)).await?;
+            tx.set_poster(&video, job.epoch).await
+        })
+        .expect("settled");
+        assert_eq!(orphans().await, [0, 1, 2], "epoch 3 is the poster");
+    }
 }

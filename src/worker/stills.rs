@@ -6,6 +6,7 @@ use super::ffmpeg::{Finished, Limits, Program, Run};
 use super::source::{self, Material};
 use crate::blobs::{Accept, Key};
 use crate::domain::{Error, Result};
+use crate::failpoint;
 use crate::transaction;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -30,6 +31,7 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
         let bytes = stream::iter([Ok(poster)]);
         attempt.state.blobs.write_sealed(&key, &material.root, bytes, &Accept::UpTo(MAX_POSTER_BYTES)).await?;
     }
+    failpoint::hit("stills-settle");
     transaction!(attempt.state.catalog, |tx| {
         tx.settle(&attempt.lease).await?;
         if poster.is_some() {

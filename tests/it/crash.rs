@@ -5,8 +5,10 @@ use crate::support::publishing::{Publishing, assert_published_once};
 use crate::support::server::Server;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
+use theatrum::catalog::Catalog;
 use theatrum::domain::ids::VideoId;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -39,6 +41,8 @@ killed_at! {
     before_an_encode_settles: "settle",
     /// Tier: `make test`. As above, for the sound.
     before_the_sound_settles: "audio-settle",
+    /// Tier: `make test`. invariant 2: a poster that no row has adopted is nobody's, and is swept.
+    before_a_poster_settles: "stills-settle",
     /// Tier: `make test`. invariant 3: published once: playlists without their publication.
     before_a_publication: "publish",
     /// Tier: `make test`. invariant 3: published once, although the worker could not say so.
@@ -55,23 +59,52 @@ async fn survives_a_kill_at(point: &str) {
     let video = publishing.plays(&server);
     assert_eq!(unfinished_files(&server), 0, "the new life swept what the old one left");
     server.kill();
-    assert_published_once(&server.catalog().await, &video).await;
+    let catalog = server.catalog().await;
+    assert_published_once(&catalog, &video).await;
+    assert_no_orphans(&server, &catalog, &[video]).await;
 }
 
 /// Blobs that were being written, by the mark in their names.
 fn unfinished_files(server: &Server) -> usize {
-    let mut folders = vec![server.data().join("blobs")];
-    let mut unfinished = 0;
+    files(server).iter().filter(|path| path.contains('#')).count()
+}
+
+/// All files of the blob store, by their paths in it.
+fn files(server: &Server) -> BTreeSet<String> {
+    let root = server.data().join("blobs");
+    let (mut folders, mut files) = (vec![root.clone()], BTreeSet::new());
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
             if entry.file_type().expect("a type").is_dir() {
                 folders.push(entry.path());
-            } else if entry.file_name().to_string_lossy().contains('#') {
-                unfinished += 1;
+            } else {
+                files.insert(entry.path().strip_prefix(&root).expect("inside").to_string_lossy().into_owned());
             }
         }
     }
-    unfinished
+    files
+}
+
+/// invariant 2: every blob is one that a row points at, or a playlist; what attempts that were fenced off wrote is gone.
+async fn assert_no_orphans(server: &Server, catalog: &Catalog, videos: &[VideoId]) {
+    let mut adopted = BTreeSet::new();
+    for id in videos {
+        let video = catalog.video(id).await.expect("a video");
+        let version = catalog.version(&video.version.expect("a version")).await.expect("a version");
+        let folder = format!("videos/{id}/{}", version.id);
+        adopted.insert(format!("{folder}/master.m3u8"));
+        adopted.extend(video.poster_epoch.map(|epoch| format!("sidecars/{id}/{}/poster-{epoch}", version.id)));
+        for (rendition, init) in catalog.inits(&version.id).await.expect("inits") {
+            adopted.insert(format!("{folder}/{rendition}/init-{}.mp4", init.epoch));
+            adopted.insert(format!("{folder}/{rendition}/playlist.m3u8"));
+        }
+        let segments = catalog.segments(&version.id).await.expect("segments");
+        adopted.extend(segments.iter().map(|it| format!("{folder}/{}/{:06}-{}.m4s", it.rendition, it.number, it.epoch)));
+        let source = catalog.source(&version.source).await.expect("a source");
+        let parts = catalog.upload_parts(&source.upload).await.expect("parts");
+        adopted.extend(parts.into_iter().map(|part| part.blob.expect("received")));
+    }
+    assert_eq!(files(server), adopted);
 }
 
 /// Tier: `make test`. invariant 3: published once, whenever the kill came.
@@ -111,6 +144,7 @@ async fn survives_random_kills(kills: u32) {
     for video in &videos {
         assert_published_once(&catalog, video).await;
     }
+    assert_no_orphans(&server, &catalog, &videos).await;
 }
 
 /// Tier: `make test`. invariant 7: no ffmpeg outlives its server, however that dies.

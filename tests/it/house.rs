@@ -4,6 +4,8 @@ use crate::support::samples::sample;
 use crate::support::server::Server;
 use rustix::process::Signal;
 use std::time::Duration;
+use theatrum::catalog::jobs::Listing;
+use theatrum::domain::job::State;
 
 /// Tier: `make test`. A file goes in by the command line and comes out as a playlist that opens without a cookie.
 #[tokio::test]
@@ -16,14 +18,17 @@ async fn a_published_file_plays_by_its_url_alone() {
 }
 
 /// Tier: `make test`. SIGTERM drains: a running encode is handed back, the process ends with 0 within 10 s, and goes on in its next life.
-#[test]
-fn sigterm_hands_leases_back_and_ends_within_ten_seconds() {
+#[tokio::test]
+async fn sigterm_hands_leases_back_and_ends_within_ten_seconds() {
     let mut server = Server::start();
     let mut publish =
         server.command(&["publish", "--json"]).arg(sample("good", "01")).stdout(std::process::Stdio::piped()).spawn().expect("starts");
     wait_for(|| server.log().contains("kind=\"encode\""), &server);
     server.signal(Signal::TERM);
     assert_eq!(server.wait_end(Duration::from_secs(10)), Some(0), "{}", server.log());
+    let jobs = server.catalog().await.jobs(&Listing::default()).await.expect("jobs");
+    let left = |state: State| jobs.iter().filter(|job| job.state == state).count();
+    assert!(left(State::Running) == 0 && left(State::Queued) > 0, "each lease was handed back: {jobs:?}");
     server.restart(&[]);
     assert!(publish.wait().expect("ends").success(), "{}", server.log());
 }

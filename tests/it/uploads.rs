@@ -148,3 +148,25 @@ async fn an_abandoned_upload_expires() {
         tokio::time::sleep(Duration::from_millis(20)).await; // tidy: polling
     }
 }
+
+/// Tier: `make test`. invariant 6: nothing is left of an aborted upload, although the server died before it could delete the parts.
+#[tokio::test]
+async fn an_abort_that_is_cut_short_is_finished_in_the_next_life() {
+    let mut server = Server::prepare(&[SMALL_PARTS]);
+    server.restart(&[("THEATRUM_FAILPOINT", "ended")]);
+    let client = server.client(&server.admin_token());
+    let upload = Upload::begin(&client).await;
+    upload.send(1).await;
+    let aborted = client.http.delete(format!("{}{}", server.url(), upload.path)).bearer_auth(server.admin_token()).send().await;
+    assert!(aborted.is_err(), "{aborted:?}");
+    server.wait_killed(Duration::from_secs(20));
+    assert!(upload.sources(&server).exists());
+    server.restart(&[]);
+    let begun = Instant::now();
+    while upload.sources(&server).exists() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", server.log());
+        tokio::time::sleep(Duration::from_millis(20)).await; // tidy: polling
+    }
+    let client = server.client(&server.admin_token());
+    assert_eq!(client.get(&upload.path).await["state"], "aborted");
+}

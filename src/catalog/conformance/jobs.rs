@@ -18,6 +18,8 @@ on_both_databases!(
     a_handed_back_job_loses_no_attempt,
     a_failure_is_counted_and_kept,
     a_dead_letter_is_redriven_with_all_its_attempts,
+    only_what_the_video_needs_is_a_fatal_letter,
+    nothing_is_redriven_for_a_video_that_is_gone,
     cancelling_fences_off_what_runs,
     a_former_life_is_forgotten,
     a_stale_epoch_changes_nothing,
@@ -157,6 +159,31 @@ async fn a_dead_letter_is_redriven_with_all_its_attempts(db: &Db) -> Result<()> 
     Ok(())
 }
 
+async fn only_what_the_video_needs_is_a_fatal_letter(db: &Db) -> Result<()> {
+    let (video, other) = (db.video_of("ada").await?, db.video_of("ada").await?);
+    let fatal = |video: VideoId| async move { transaction!(db.catalog, |tx| tx.has_fatal_letter(&video).await) };
+    for (kind, is_fatal) in [(Kind::Stills, false), (Kind::Encode, true), (Kind::Audio, true)] {
+        db.job(NewJob { kind, ..probe_of(&video) }).await?;
+        let lease = lease_of(&db.claim(LONG_MS).await?.expect("the only job is free"));
+        transaction!(db.catalog, |tx| tx.bury(&lease, &broken()).await)?;
+        assert_eq!(fatal(video.clone()).await?, is_fatal, "{kind:?}");
+        assert!(!fatal(other.clone()).await?);
+    }
+    Ok(())
+}
+
+async fn nothing_is_redriven_for_a_video_that_is_gone(db: &Db) -> Result<()> {
+    let (id, lease) = db.leased_job().await?;
+    let video = db.catalog.job(&id).await?.video;
+    transaction!(db.catalog, |tx| {
+        tx.bury(&lease, &broken()).await?;
+        tx.delete_video(&video).await
+    })?;
+    assert!(is_conflict(&transaction!(db.catalog, |tx| tx.redrive(&id).await)));
+    assert_eq!(state_of(db, &id).await?, State::Dead);
+    Ok(())
+}
+
 async fn cancelling_fences_off_what_runs(db: &Db) -> Result<()> {
     let (running, lease) = db.leased_job().await?;
     let video = db.catalog.job(&running).await?.video;
@@ -169,9 +196,12 @@ async fn cancelling_fences_off_what_runs(db: &Db) -> Result<()> {
     }
     assert_eq!(db.catalog.job(&running).await?.epoch, lease.epoch + 1);
     assert!(is_conflict(&transaction!(db.catalog, |tx| tx.settle(&lease).await)));
-    let now = transaction!(db.catalog, |tx| tx.now().await)?;
-    assert!(db.catalog.has_live_leases(&video, now).await?, "the worker may still be writing");
-    assert!(!db.catalog.has_live_leases(&video, now + 2 * LONG_MS).await?);
+    let now = transaction!(db.catalog, |tx| {
+        tx.delete_video(&video).await?;
+        tx.now().await
+    })?;
+    assert_eq!(db.catalog.videos_to_purge(now).await?, [], "the worker may still be writing");
+    assert_eq!(db.catalog.videos_to_purge(now + 2 * LONG_MS).await?, [video]);
     assert_eq!(db.claim(LONG_MS).await?.map(|job| job.id), Some(others));
     Ok(())
 }

@@ -1,21 +1,24 @@
 //! The life of an upload: declared, received, ended once; and the root key that ends with its video.
 
-use super::{Db, is_conflict, is_missing, on_both_databases, part, upload_of};
-use crate::domain::Result;
+use super::{Db, Place, at_once, is_conflict, is_missing, on_both_databases, part, upload_of};
 use crate::domain::ids::{UploadId, VideoId};
 use crate::domain::upload::State;
+use crate::domain::{ErrorKind, Result};
 use crate::transaction;
 
 on_both_databases!(
     an_upload_is_read_as_it_was_written,
     parts_are_listed_in_order,
+    received_parts_are_counted,
     only_the_declared_digest_is_received,
     another_digest_makes_a_part_missing_again,
     a_part_sent_twice_supersedes_its_blob,
     nothing_is_declared_or_received_after_the_end,
     an_upload_ends_once,
     overdue_uploads_are_the_open_ones_whose_time_is_over,
+    an_upload_given_up_is_to_be_cleared_until_its_parts_are_forgotten,
     a_shredded_root_key_is_gone,
+    a_scrub_may_come_at_any_time,
 );
 
 async fn an_upload_is_read_as_it_was_written(db: &Db) -> Result<()> {
@@ -40,6 +43,17 @@ async fn parts_are_listed_in_order(db: &Db) -> Result<()> {
     })?;
     let numbers = db.catalog.upload_parts(&upload.id).await?.iter().map(|part| part.number).collect::<Vec<_>>();
     assert_eq!(numbers, [1, 2, 10]);
+    Ok(())
+}
+
+async fn received_parts_are_counted(db: &Db) -> Result<()> {
+    let (upload, other) = (db.open_upload().await?, db.open_upload().await?);
+    for (number, received) in [(1, 0), (2, 1), (3, 2)] {
+        transaction!(db.catalog, |tx| tx.declare_part(&upload.id, &part(number, "aa")).await)?;
+        assert_eq!(transaction!(db.catalog, |tx| tx.received_parts(&upload.id).await)?, received);
+        transaction!(db.catalog, |tx| tx.receive_part(&upload.id, number, "aa", "md5", "blob").await)?;
+    }
+    assert_eq!(transaction!(db.catalog, |tx| tx.received_parts(&other.id).await)?, 0);
     Ok(())
 }
 
@@ -132,6 +146,27 @@ async fn overdue_uploads_are_the_open_ones_whose_time_is_over(db: &Db) -> Result
     Ok(())
 }
 
+async fn an_upload_given_up_is_to_be_cleared_until_its_parts_are_forgotten(db: &Db) -> Result<()> {
+    for end in [None, Some(State::Finished), Some(State::Aborted), Some(State::Expired)] {
+        let (upload, bare) = (db.open_upload().await?, db.open_upload().await?);
+        transaction!(db.catalog, |tx| {
+            tx.declare_part(&upload.id, &part(1, "aa")).await?;
+            if let Some(end) = end {
+                tx.end_upload(&upload.id, end).await?;
+                tx.end_upload(&bare.id, end).await?;
+            }
+            Ok(())
+        })?;
+        let given_up = matches!(end, Some(State::Aborted | State::Expired));
+        let to_clear = db.catalog.uploads_to_clear().await?.into_iter().map(|upload| upload.id).collect::<Vec<_>>();
+        assert_eq!(to_clear, if given_up { vec![upload.id.clone()] } else { Vec::new() }, "{end:?}");
+        transaction!(db.catalog, |tx| tx.forget_parts(&upload.id).await)?;
+        assert_eq!(db.catalog.uploads_to_clear().await?.len(), 0, "{end:?}");
+        assert_eq!(db.catalog.upload_parts(&upload.id).await?.is_empty(), given_up, "{end:?}: an open or finished upload keeps its parts");
+    }
+    Ok(())
+}
+
 async fn a_shredded_root_key_is_gone(db: &Db) -> Result<()> {
     let upload = db.open_upload().await?;
     assert_eq!(db.catalog.wrapped_root_key(&upload.video).await?, "wrapped");
@@ -141,4 +176,55 @@ async fn a_shredded_root_key_is_gone(db: &Db) -> Result<()> {
     }
     assert!(is_missing(&db.catalog.wrapped_root_key(&VideoId::new()).await));
     Ok(())
+}
+
+async fn a_scrub_may_come_at_any_time(db: &Db) -> Result<()> {
+    db.catalog.scrub().await?;
+    let outcomes = at_once(8, |number| {
+        let catalog = db.catalog.clone();
+        async move {
+            match number {
+                0 | 1 => match catalog.scrub().await {
+                    Err(error) if error.kind() == ErrorKind::Unavailable => Ok(()),
+                    scrubbed => scrubbed,
+                },
+                _ => transaction!(catalog, |tx| tx.insert_upload(&upload_of("ada"), "wrapped").await),
+            }
+        }
+    })
+    .await;
+    outcomes.into_iter().collect()
+}
+
+/// invariant 6: deleting a video deletes its wrapped root key: no file of the database holds it any more, though others are written
+/// before and after it.
+#[tokio::test]
+async fn a_shredded_root_key_is_in_no_file() {
+    let db = Db::sqlite().await;
+    let Place::Sqlite(folder) = &db.place else { panic!("not on SQLite") };
+    let holds = |text: &str| {
+        let files = std::fs::read_dir(folder.path()).expect("a folder").map(|file| file.expect("a file").path());
+        files.filter(|file| contains(&std::fs::read(file).expect("bytes"), text.as_bytes())).count()
+    };
+    let mut videos = Vec::new();
+    for number in 0..40 {
+        let upload = upload_of("ada");
+        transaction!(db.catalog, |tx| tx.insert_upload(&upload, &format!("wrapped-{number:03}-{}", "x".repeat(300))).await)
+            .expect("an upload");
+        videos.push(upload.video);
+    }
+    db.catalog.scrub().await.expect("scrubbed");
+    assert_eq!((holds("wrapped-017-"), holds("wrapped-018-")), (1, 1));
+    transaction!(db.catalog, |tx| tx.shred_root_key(&videos[17]).await).expect("shredded");
+    db.catalog.scrub().await.expect("scrubbed");
+    assert_eq!((holds("wrapped-017-"), holds("wrapped-018-")), (0, 1));
+    for video in &videos {
+        transaction!(db.catalog, |tx| tx.shred_root_key(video).await).expect("shredded");
+    }
+    db.catalog.scrub().await.expect("scrubbed");
+    assert_eq!(holds("wrapped-"), 0);
+}
+
+fn contains(bytes: &[u8], text: &[u8]) -> bool {
+    bytes.windows(text.len()).any(|window| window == text)
 }

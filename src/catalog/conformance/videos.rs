@@ -12,7 +12,9 @@ on_both_databases!(
     the_newest_video_comes_first_and_a_cursor_goes_on,
     a_listing_holds_ready_videos_and_its_owners,
     a_refused_video_says_why_and_is_purged_later,
+    a_failed_video_may_be_refused_and_a_ready_one_may_not,
     a_deleted_video_is_gone_and_purged_at_once,
+    a_purge_that_is_put_off_lets_others_go_first,
     a_failed_video_may_be_processed_again,
     the_stage_moves_only_in_processing,
     the_percentage_never_falls_and_stops_at_99,
@@ -83,6 +85,20 @@ async fn a_refused_video_says_why_and_is_purged_later(db: &Db) -> Result<()> {
     Ok(())
 }
 
+async fn a_failed_video_may_be_refused_and_a_ready_one_may_not(db: &Db) -> Result<()> {
+    let refusal = Refusal { code: "undecodable".into(), message: "most of this file cannot be decoded".into() };
+    let (failed, ready) = (db.video_of("ada").await?, db.version(0).await?);
+    transaction!(db.catalog, |tx| {
+        tx.set_failed(&failed, true).await?;
+        tx.refuse_video(&failed, &refusal, 1).await
+    })?;
+    assert_eq!(db.catalog.video(&failed).await?.state, State::Refused);
+    transaction!(db.catalog, |tx| tx.publish_version(&ready.id, &ready.video, false).await)?;
+    assert!(is_conflict(&transaction!(db.catalog, |tx| tx.refuse_video(&ready.video, &refusal, 1).await)));
+    assert_eq!(db.catalog.video(&ready.video).await?.state, State::Ready);
+    Ok(())
+}
+
 async fn a_deleted_video_is_gone_and_purged_at_once(db: &Db) -> Result<()> {
     let video = db.video_of("ada").await?;
     assert!(is_missing(&db.catalog.deleted_video(&video).await));
@@ -97,6 +113,23 @@ async fn a_deleted_video_is_gone_and_purged_at_once(db: &Db) -> Result<()> {
     assert!(is_missing(&transaction!(db.catalog, |tx| tx.delete_video(&VideoId::new()).await)));
     assert_eq!(listed(db, &ALL).await?, []);
     assert_eq!(db.catalog.videos_to_purge(now).await?, [video]);
+    Ok(())
+}
+
+async fn a_purge_that_is_put_off_lets_others_go_first(db: &Db) -> Result<()> {
+    let (stuck, next, kept) = (db.video_of("ada").await?, db.video_of("ada").await?, db.video_of("ada").await?);
+    let now = transaction!(db.catalog, |tx| {
+        tx.delete_video(&stuck).await?;
+        tx.delete_video(&next).await?;
+        tx.now().await
+    })?;
+    assert_eq!(db.catalog.videos_to_purge(now).await?, [stuck.clone(), next.clone()]);
+    transaction!(db.catalog, |tx| {
+        tx.postpone_purge(&stuck, now + 1_000).await?;
+        tx.postpone_purge(&kept, now).await
+    })?;
+    assert_eq!(db.catalog.videos_to_purge(now).await?, std::slice::from_ref(&next), "and what is not due never is");
+    assert_eq!(db.catalog.videos_to_purge(now + 1_000).await?, [next, stuck]);
     Ok(())
 }
 
