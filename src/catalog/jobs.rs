@@ -157,17 +157,18 @@ impl Tx {
         if changed == 1 { Ok(()) } else { Err(Error::conflict("not-dead", message())) }
     }
 
-    /// Whether a dead letter of the video is one that it cannot be published without.
+    /// Whether a dead letter of the video is one that it cannot be published without. A dead publication is none: whatever else of the video
+    /// is redriven ends in another.
     pub async fn has_fatal_letter(&mut self, video: &VideoId) -> Result<bool> {
         let rows = self.fetch_all("SELECT DISTINCT kind FROM jobs WHERE video_id = $1 AND state = 'dead'", args![video]).await?;
         let kinds = rows.iter().map(|row| Kind::parse(&row.text("kind")?)).collect::<Result<Vec<_>>>()?;
-        Ok(kinds.into_iter().any(|kind| !kind.is_optional()))
+        Ok(kinds.into_iter().any(|kind| kind != Kind::Publish && !kind.is_optional()))
     }
 
-    /// Cancels what is left of a video's jobs; a running one is fenced off by its epoch.
+    /// Cancels what is left of a video's jobs, its dead letters too: nobody needs them any more. A running one is fenced off by its epoch.
     pub async fn cancel_jobs(&mut self, video: &VideoId) -> Result<u64> {
         let now = self.now().await?;
-        let sql = "UPDATE jobs SET state = 'cancelled', epoch = epoch + 1, finished_at = $2 WHERE video_id = $1 AND state IN ('queued', 'running')";
+        let sql = "UPDATE jobs SET state = 'cancelled', epoch = epoch + 1, finished_at = $2 WHERE video_id = $1 AND state IN ('queued', 'running', 'dead')";
         self.execute(sql, args![video, now]).await
     }
 

@@ -162,7 +162,7 @@ async fn a_dead_letter_is_redriven_with_all_its_attempts(db: &Db) -> Result<()> 
 async fn only_what_the_video_needs_is_a_fatal_letter(db: &Db) -> Result<()> {
     let (video, other) = (db.video_of("ada").await?, db.video_of("ada").await?);
     let fatal = |video: VideoId| async move { transaction!(db.catalog, |tx| tx.has_fatal_letter(&video).await) };
-    for (kind, is_fatal) in [(Kind::Stills, false), (Kind::Encode, true), (Kind::Audio, true)] {
+    for (kind, is_fatal) in [(Kind::Stills, false), (Kind::Publish, false), (Kind::Encode, true), (Kind::Audio, true)] {
         db.job(NewJob { kind, ..probe_of(&video) }).await?;
         let lease = lease_of(&db.claim(LONG_MS).await?.expect("the only job is free"));
         transaction!(db.catalog, |tx| tx.bury(&lease, &broken()).await)?;
@@ -187,11 +187,14 @@ async fn nothing_is_redriven_for_a_video_that_is_gone(db: &Db) -> Result<()> {
 async fn cancelling_fences_off_what_runs(db: &Db) -> Result<()> {
     let (running, lease) = db.leased_job().await?;
     let video = db.catalog.job(&running).await?.video;
+    let dead = db.job(probe_of(&video)).await?;
+    let dying = lease_of(&db.claim(LONG_MS).await?.expect("the job is free"));
+    transaction!(db.catalog, |tx| tx.bury(&dying, &broken()).await)?;
     let queued = db.job(probe_of(&video)).await?;
     let others = db.job(probe_of(&db.video_of("bob").await?)).await?;
-    assert_eq!(transaction!(db.catalog, |tx| tx.cancel_jobs(&video).await)?, 2);
+    assert_eq!(transaction!(db.catalog, |tx| tx.cancel_jobs(&video).await)?, 3);
     assert_eq!(transaction!(db.catalog, |tx| tx.cancel_jobs(&video).await)?, 0);
-    for id in [&running, &queued] {
+    for id in [&running, &queued, &dead] {
         assert_eq!(state_of(db, id).await?, State::Cancelled);
     }
     assert_eq!(db.catalog.job(&running).await?.epoch, lease.epoch + 1);

@@ -30,7 +30,7 @@ async fn a_source_is_refused_although_its_video_has_failed() {
     assert_eq!(catalog.video(&version.video).await.expect("a video").state, VideoState::Failed);
     ending(&catalog, &hopeless).refuse(&refusal()).await.expect("refused");
     assert_eq!(catalog.video(&version.video).await.expect("a video").state, VideoState::Refused);
-    assert_eq!(states(&catalog).await, [(Kind::Encode, State::Dead), (Kind::Encode, State::Done)]);
+    assert_eq!(states(&catalog).await, [(Kind::Encode, State::Cancelled), (Kind::Encode, State::Done)]);
 }
 
 /// invariant 4: every job ends: what cannot be said of it now is a failure of the attempt, with its true cause, and is tried again.
