@@ -27,6 +27,8 @@ pub const MOST_DECLARED: usize = 100;
 /// Missing parts that one answer names.
 const MOST_NAMED: usize = 100;
 const PROBE_PRIORITY: i64 = 0;
+/// How long a part may still be on its way when its URL has ended.
+const SLOWEST_PUT: Duration = Duration::from_secs(3600);
 
 /// The operator's limits.
 #[derive(Clone, Debug)]
@@ -181,12 +183,16 @@ impl Ingest {
     /// Drops every upload whose time is over, and finishes what an earlier end left undone; gives how many were dropped. Each upload is
     /// on its own: one whose parts cannot be deleted stops no other. It may be cut short anywhere, and goes on with the next call.
     pub async fn expire(&self) -> Result<usize> {
-        for upload in self.catalog.uploads_to_clear().await? {
-            if let Err(error) = self.clear(&upload).await {
+        let now = transaction!(self.catalog, |tx| tx.now().await)?;
+        let ended = self.catalog.uploads_to_clear().await?;
+        if !ended.is_empty() {
+            self.catalog.scrub().await.unwrap_or_else(|error| tracing::warn!(cause = %error.chain(), "could not scrub the catalog"));
+        }
+        for upload in ended {
+            if let Err(error) = self.clear(&upload, now).await {
                 tracing::warn!(upload = %upload.id, cause = %error.chain(), "could not delete an ended upload's parts; it is tried again");
             }
         }
-        let now = transaction!(self.catalog, |tx| tx.now().await)?;
         let mut expired = 0;
         for id in &self.catalog.overdue_uploads(now).await? {
             match self.end(id, State::Expired).await {
@@ -197,8 +203,8 @@ impl Ingest {
         Ok(expired)
     }
 
-    /// Ends an upload and deletes its parts. Its declared parts stay in the rows until [`Self::expire`] has looked once more: whoever is
-    /// cut short here, and a part that was just arriving, leaves nothing for ever.
+    /// Ends an upload and deletes its parts. They stay declared until none can arrive any more, and so long [`Self::expire`] looks again:
+    /// whoever is cut short here, and a part that was just arriving, leaves nothing for ever.
     async fn end(&self, id: &UploadId, end: State) -> Result<()> {
         let ended = transaction!(self.catalog, |tx| {
             let upload = tx.upload(id).await?;
@@ -216,10 +222,11 @@ impl Ingest {
     }
 
     /// May be cut short anywhere: the upload is to be cleared until its last statement.
-    async fn clear(&self, ended: &Upload) -> Result<()> {
+    async fn clear(&self, ended: &Upload, now: i64) -> Result<()> {
+        let last_arrival = self.limits.url_lifetime.saturating_add(SLOWEST_PUT);
+        let is_over = i64::try_from(last_arrival.as_millis()).is_ok_and(|after_ms| now >= ended.expires_at.saturating_add(after_ms));
         self.blobs.delete_prefix(&Prefix::Sources(ended.video.clone())).await?;
-        self.catalog.scrub().await?;
-        transaction!(self.catalog, |tx| tx.forget_parts(&ended.id).await)
+        if is_over { transaction!(self.catalog, |tx| tx.forget_parts(&ended.id).await) } else { Ok(()) }
     }
 
     async fn presign(&self, upload: &Upload, part: &Part, digest: &[u8; 32]) -> Result<PresignedPart> {

@@ -65,7 +65,7 @@ impl Catalog {
         rows.iter().map(|row| UploadId::parse(&row.text("id")?)).collect()
     }
 
-    /// Uploads that were given up, but whose parts may still lie on the disk: those of which a part is still declared.
+    /// Uploads that were given up, but whose parts may still come to lie on the disk: those of which a part is still declared.
     pub async fn uploads_to_clear(&self) -> Result<Vec<Upload>> {
         let sql = "SELECT * FROM uploads WHERE state IN ('aborted', 'expired')
             AND EXISTS (SELECT 1 FROM upload_parts WHERE upload_id = uploads.id) ORDER BY id";
@@ -145,9 +145,12 @@ impl Tx {
         Ok(superseded)
     }
 
-    /// Moves an open upload to its end; `Conflict` when it is not open.
+    /// Moves an open upload to its end, and the end of its time to now if that is sooner; `Conflict` when it is not open.
     pub async fn end_upload(&mut self, id: &UploadId, end: State) -> Result<()> {
-        let changed = self.execute("UPDATE uploads SET state = $2 WHERE id = $1 AND state = 'open'", args![id, end.as_str()]).await?;
+        let now = self.now().await?;
+        let sql = "UPDATE uploads SET state = $2, expires_at = CASE WHEN expires_at > $3 THEN $3 ELSE expires_at END
+            WHERE id = $1 AND state = 'open'";
+        let changed = self.execute(sql, args![id, end.as_str(), now]).await?;
         if changed == 1 { Ok(()) } else { Err(ended(id)) }
     }
 

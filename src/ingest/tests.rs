@@ -86,7 +86,18 @@ async fn an_end_that_was_cut_short_is_made_good() {
     std::fs::rename(&aside, &place).expect("moved back");
     house.ingest.expire().await.expect("a pass");
     assert!(!house.sources(&stuck).exists());
-    assert_eq!(house.ingest.catalog.uploads_to_clear().await.expect("rows").len(), 0, "and it is not looked at again");
+    // A part that was on its way all the time, and whose end nobody saw.
+    let late = Key::source_part(next.video.clone(), next.id.clone(), 1);
+    house.ingest.blobs.put_new(&late, Bytes::from_static(b"sealed")).await.expect("a blob");
+    house.ingest.expire().await.expect("a pass");
+    assert!(!house.sources(&next).exists());
+    let to_clear = async || house.ingest.catalog.uploads_to_clear().await.expect("rows").len();
+    assert_eq!(to_clear().await, 2, "more might come");
+    let long_ago = "UPDATE uploads SET expires_at = expires_at - $1";
+    let passed = i64::try_from((Duration::from_secs(60) + SLOWEST_PUT).as_millis()).expect("small");
+    transaction!(house.ingest.catalog, |tx| tx.execute(long_ago, crate::args![passed]).await).expect("rows");
+    house.ingest.expire().await.expect("a pass");
+    assert_eq!(to_clear().await, 0, "none is looked at again");
 }
 
 /// `finish` takes the same whatever the size: it counts the parts and reads none. Each of these would be an error to read.

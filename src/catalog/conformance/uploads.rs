@@ -122,7 +122,10 @@ async fn an_upload_ends_once(db: &Db) -> Result<()> {
         for other in [State::Finished, State::Aborted, State::Expired] {
             assert!(is_conflict(&transaction!(db.catalog, |tx| tx.end_upload(&upload.id, other).await)));
         }
-        assert_eq!(db.catalog.upload(&upload.id).await?.state, end);
+        let ended = db.catalog.upload(&upload.id).await?;
+        let now = transaction!(db.catalog, |tx| tx.now().await)?;
+        assert_eq!(ended.state, end);
+        assert!(ended.expires_at <= now && ended.expires_at < upload.expires_at, "its time is over");
     }
     let unknown = UploadId::new();
     assert!(is_conflict(&transaction!(db.catalog, |tx| tx.end_upload(&unknown, State::Aborted).await)));
