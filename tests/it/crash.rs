@@ -25,6 +25,8 @@ macro_rules! killed_at {
 killed_at! {
     /// Tier: `make test`. The part was not acknowledged, so the client sends it again.
     before_a_part_has_its_name: "part-write",
+    /// Tier: `make test`. invariant 1: the row is the truth: the part is on the disk, but no row says so; the client sends it again.
+    before_a_part_is_recorded: "part-stored",
     /// Tier: `make test`. Nothing has happened yet.
     before_a_finish: "finish",
     /// Tier: `make test`. invariant 1: the row is the truth: nobody was told, and the job runs all the same.

@@ -3,6 +3,7 @@
 use crate::blobs::{Accept, Blobs, Key};
 use crate::domain::ids::UploadId;
 use crate::domain::{Error, ErrorKind, Result};
+use crate::failpoint;
 use crate::keys::Keys;
 use crate::uploads::{BUCKET, ExpectedPart, Ledger, MAX_PARTS, StoredPart};
 use async_trait::async_trait;
@@ -62,6 +63,7 @@ impl Backend {
         let accept = Accept::Exactly { size_bytes: expected.size_bytes, sha256: expected.sha256 };
         let digests = self.blobs.write_sealed(&key, &root, body.map_err(body_error), &accept).await?;
         let stored = StoredPart { key, digests };
+        failpoint::hit("part-stored");
         self.record(part, &stored).await?;
         Ok(stored)
     }
@@ -77,7 +79,7 @@ impl Backend {
         if let Some(key) = unwanted
             && let Err(error) = self.blobs.delete(key).await
         {
-            // The part is safe all the same; what is left over goes when the upload is deleted.
+            // The part is safe all the same; what is left over goes with its upload or its video.
             tracing::warn!(error = error.chain(), "could not delete a superseded part");
         }
         recorded.map(|_| ())
