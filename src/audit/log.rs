@@ -82,11 +82,16 @@ impl Log {
         written
     }
 
-    /// Counts a poster that someone is about to see. When this returns `Ok`, the first in this minute of the video for them is durable;
-    /// send no byte before (invariant 8).
+    /// Counts a poster that someone is about to see, of which `bytes` will be sent. When this returns `Ok`, the first in this minute of the
+    /// video for them is durable; send no byte before (invariant 8). Who has it already is sent none, and waits for nothing.
     pub async fn poster_shown(&self, subject: &str, video: &VideoId, bytes: u64) -> Result<()> {
         let (subject, object) = (subject.to_owned(), video.to_string());
-        self.count(Counted { minute: minute_now(), kind: CountKind::Poster, subject, object }, bytes).await
+        let counted = Counted { minute: minute_now(), kind: CountKind::Poster, subject, object };
+        if bytes == 0 {
+            self.lock().add(counted, Sum { accesses: 1, bytes: 0 });
+            return Ok(());
+        }
+        self.count(counted, bytes).await
     }
 
     /// Writes the first access of its kind in a minute at once, and leaves the others to the next flush.
