@@ -106,6 +106,8 @@ pub struct Finished {
     pub peak_rss_bytes: Option<u64>,
     /// Processor time of all its threads.
     pub cpu_ms: u64,
+    /// What of it was taken after the run was last seen to get on.
+    pub idle_cpu_ms: u64,
     /// The Landlock version in force, 0 for none.
     pub landlock_abi: u32,
 }
@@ -173,6 +175,7 @@ impl Sandbox {
             outputs,
             peak_rss_bytes: accounts.peak_rss_bytes,
             cpu_ms: accounts.cpu_ms,
+            idle_cpu_ms: accounts.cpu_ms.saturating_sub(accounts.cpu_ms_at_last_move),
             landlock_abi,
         })
     }

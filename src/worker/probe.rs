@@ -92,7 +92,7 @@ fn judge(finished: &Finished, stall: Duration) -> Result<(), Failed> {
 /// A file that makes the probe exceed its limits is refused: trying again would only cost the same once more. One that stood still
 /// without computing was not given the machine: that is the host's trouble, and tried again.
 fn within_limits(finished: &Finished, stall: Duration) -> Result<(), Failed> {
-    let was_starved = finished.limit == Some(Limit::Stall) && u128::from(finished.cpu_ms) < stall.as_millis() / 2;
+    let was_starved = finished.limit == Some(Limit::Stall) && u128::from(finished.idle_cpu_ms) < stall.as_millis() / 2;
     if finished.host_failed || was_starved {
         return Err(Failed::by_host(finished));
     }
@@ -177,9 +177,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stalled_probe_is_the_files_fault_only_if_it_computed() {
+    fn a_stalled_probe_is_the_files_fault_only_if_it_computed_meanwhile() {
         let stall = Duration::from_secs(60);
-        let after = |cpu_ms| Finished {
+        let after = |idle_cpu_ms| Finished {
             success: false,
             exit: "stopped".to_owned(),
             host_failed: false,
@@ -188,7 +188,8 @@ mod tests {
             door_bytes_read: 0,
             outputs: Vec::new(),
             peak_rss_bytes: None,
-            cpu_ms,
+            cpu_ms: 200_000,
+            idle_cpu_ms,
             landlock_abi: 0,
         };
         assert!(matches!(within_limits(&after(59_000), stall), Err(Failed::Refused(_))));

@@ -16,6 +16,8 @@ pub(super) struct Accounts {
     pub peak_rss_bytes: Option<u64>,
     /// Processor time, once closed.
     pub cpu_ms: u64,
+    /// How much of it was taken by when the run was last seen to get on.
+    pub cpu_ms_at_last_move: u64,
 }
 
 impl Accounts {
@@ -24,16 +26,22 @@ impl Accounts {
         let start = Instant::now();
         let mut looks = interval(LOOK.min(limits.stall / 4).max(Duration::from_millis(1)));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut idle = Duration::ZERO;
         loop {
             looks.tick().await;
             self.peak_rss_bytes = self.peak_rss_bytes.max(process.peak_rss_bytes());
+            let cpu_ms = process.cpu_ms();
+            let idle_before = std::mem::replace(&mut idle, activity.idle());
+            if idle <= idle_before {
+                self.cpu_ms_at_last_move = cpu_ms.unwrap_or(self.cpu_ms_at_last_move);
+            }
             if start.elapsed() >= limits.wall {
                 return Limit::Wall;
             }
-            if process.cpu_ms() >= Some(limits.cpu_s.saturating_mul(1000)) {
+            if cpu_ms >= Some(limits.cpu_s.saturating_mul(1000)) {
                 return Limit::Cpu;
             }
-            if activity.idle() >= limits.stall {
+            if idle >= limits.stall {
                 return Limit::Stall;
             }
         }
