@@ -123,6 +123,18 @@ pub fn load(
     raw::Raw::load(file, variables.into_iter().collect(), overrides)?.check()
 }
 
+/// The environment's settings, for [`load`]. A value that is not UTF-8 is `Invalid`; other variables are nobody's business.
+pub fn variables_of_process() -> Result<Vec<(String, String)>> {
+    let variables = std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value));
+    variables
+        .filter(|(name, _)| raw::is_setting(name))
+        .map(|(name, value)| match value.into_string() {
+            Ok(value) => Ok((name, value)),
+            Err(_) => Err(Error::invalid("wrong-setting", format!("variable {name} is not UTF-8 text: correct or unset it"))),
+        })
+        .collect()
+}
+
 fn wrong(setting: &str, text: &str, right: &str) -> Error {
     Error::invalid("wrong-setting", format!("setting {setting} is {text:?}: {right}"))
 }

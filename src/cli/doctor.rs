@@ -25,6 +25,9 @@ pub(super) struct DoctorArgs {
     /// Address that `serve` will receive uploads on, if not that of the settings.
     #[arg(long, value_name = "ADDR")]
     s3_listen: Option<SocketAddr>,
+    /// Configuration file that `serve` will be given.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Print {"ok":…,"checks":[{"name","status","found","mend"}…]}.
     #[arg(long)]
     json: bool,
@@ -81,7 +84,8 @@ pub(super) async fn run(flag: Option<PathBuf>, args: DoctorArgs) -> Result<Exit,
     let data = environment.data_folder(flag.clone())?;
     let connection = Connection::resolve(flag, &environment);
     let overrides = Overrides { listen: args.listen.map(text), s3_listen: args.s3_listen.map(text), ..Overrides::default() };
-    let mut checks = match config::load(&data, None, std::env::vars(), overrides) {
+    let variables = config::variables_of_process();
+    let mut checks = match variables.and_then(|variables| config::load(&data, args.config.as_deref(), variables, overrides)) {
         Ok(config) => examine_host(&config, &data).await,
         Err(error) => vec![Check::fail("settings", error.message(), "correct it in the settings file or the environment; then ask again")],
     };

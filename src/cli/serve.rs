@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) async fn run(data: Option<PathBuf>, args: ServeArgs) -> Result<Exit, Failure> {
     let data = Environment::of_process().data_folder(data)?;
     let file = args.config.clone();
-    let config = config::load(&data, file.as_deref(), std::env::vars(), overrides(args))?;
+    let config = config::load(&data, file.as_deref(), config::variables_of_process()?, overrides(args))?;
     telemetry::start(&config.log)?;
     let shutdown = CancellationToken::new();
     tokio::spawn(on_signal(shutdown.clone()));

@@ -82,10 +82,14 @@ struct RawLog {
     format: String,
 }
 
+/// Whether a variable is a setting. Names with one underscore (THEATRUM_DATA, THEATRUM_TOKEN …) are the clients'.
+pub(super) fn is_setting(variable: &str) -> bool {
+    variable.starts_with(PREFIX) && variable.contains("__")
+}
+
 impl Raw {
     pub(super) fn load(file: Option<&Path>, variables: HashMap<String, String>, overrides: Overrides) -> Result<Self> {
-        // Names with one underscore (THEATRUM_DATA, THEATRUM_TOKEN …) are the clients', not settings.
-        let settings = variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX) && name.contains("__")).collect();
+        let settings = variables.into_iter().filter(|(name, _)| is_setting(name)).collect();
         let environment = Environment::with_prefix("THEATRUM").prefix_separator("_").separator("__").source(Some(settings));
         let mut builder = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
         if let Some(file) = file {

@@ -5,6 +5,7 @@ mod corpus;
 mod crash;
 mod damage;
 mod dead;
+mod doctor;
 mod edge;
 mod house;
 mod postgres;
