@@ -9,7 +9,8 @@ mkdir -p "$cache"
 export PATH="$tools/bin:$PATH"
 # These scripts speak to the servers they start, never to one that the caller works with, and never through a proxy.
 unset THEATRUM_URL THEATRUM_TOKEN
-export no_proxy="127.0.0.1,localhost${no_proxy:+,$no_proxy}"
+no_proxy=127.0.0.1,localhost,${no_proxy:-${NO_PROXY:-}}
+export no_proxy NO_PROXY=$no_proxy
 
 if [[ -t 2 ]]; then say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }; else say() { printf '%s\n' "$*" >&2; }; fi
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
