@@ -55,7 +55,7 @@ pub struct VideoFacts {
     pub rate: Rational,
     /// Seconds per unit of the times below.
     pub time_base: Rational,
-    /// When pictures are expected: packets read, hidden ones left out.
+    /// When pictures are expected: packets read, hidden ones left out. In the order of the file where they are only counted.
     pub pictures: PictureTimes,
     /// Those of them whose packets are large enough to hold a picture: some codecs repeat the last one by a packet of next to nothing.
     pub solid: PictureTimes,
@@ -119,6 +119,7 @@ impl Facts {
         let mut video = stream.map(|stream| video_facts(stream, &packets, sound_pause_ticks)).transpose()?;
         let is_counted = video.as_ref().is_some_and(|video| matches!(video.cadence, Cadence::Counted { .. }));
         if let (true, Some(audio), Some((_, span))) = (is_counted, &mut audio, span) {
+            audio.start_pts = span.first_pts;
             audio.end_pts = audio.start_pts.saturating_add(span.length);
         }
         if let Some(video) = &mut video {

@@ -44,7 +44,7 @@ pub struct Keyframe {
     pub clean: bool,
 }
 
-/// Presentation times in ascending order, in the stream's time base; serialised as runs of equal distances.
+/// Presentation times in the stream's time base, ascending but where the clock runs back; serialised as runs of equal distances.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Runs", into = "Runs")]
 pub struct PictureTimes(pub Vec<i64>);
@@ -101,16 +101,19 @@ pub(super) fn analyse(
 ) -> Option<Analysis> {
     let first_key = packets.iter().position(|packet| packet.key)?;
     let packets = &packets[first_key..];
-    let shown_at = |packet: &Picture| packet.pts.or(packet.dts);
     let key_time = shown_at(&packets[0]);
-    // ffmpeg's H.264 decoder shows pictures that lead the very first keyframe; those of other codecs drop them.
-    let leads = |time: i64| codec != "h264" && key_time.is_some_and(|key| time < key);
+    let first_group = packets.iter().skip(1).position(|packet| packet.key).map_or(packets.len(), |at| at + 1);
+    // ffmpeg's H.264 decoder shows pictures that lead the very first keyframe; those of other codecs drop them. What lies below it further on
+    // leads nothing: the clock ran back.
+    let leads = |&(at, packet): &(usize, &Picture)| {
+        codec != "h264" && at < first_group && shown_at(packet).is_some_and(|time| key_time.is_some_and(|key| time < key))
+    };
+    let visible = packets.iter().enumerate().filter(|item| !item.1.discard && !leads(item)).map(|(_, packet)| packet);
     let times_of = |packets: &mut dyn Iterator<Item = &Picture>| {
-        let mut times: Vec<i64> = packets.filter_map(shown_at).filter(|&time| !leads(time)).collect();
+        let mut times: Vec<i64> = packets.filter_map(shown_at).collect();
         times.sort_unstable();
         times
     };
-    let visible = packets.iter().filter(|packet| !packet.discard);
     let every = times_of(&mut visible.clone());
     let mut times = every.clone();
     times.dedup();
@@ -118,7 +121,7 @@ pub(super) fn analyse(
     solid.dedup();
     let (first, last) = (*times.first()?, *times.last()?);
     let step = typical_step(&times).unwrap_or_else(|| claimed.map_or(0, |rate| rate.inverse().rescale(1, base)).max(1));
-    let claimed_end = visible.filter(|packet| shown_at(packet) == Some(last)).map(|packet| packet.duration).max().unwrap_or(0);
+    let claimed_end = visible.clone().filter(|packet| shown_at(packet) == Some(last)).map(|packet| packet.duration).max().unwrap_or(0);
     let length = if (1..=step.saturating_mul(10)).contains(&claimed_end) { claimed_end } else { step };
     let rate = mean_rate(times.len(), last - first, base).or(claimed).unwrap_or(Rational { num: 25, den: 1 });
     let trouble = Trouble {
@@ -127,8 +130,7 @@ pub(super) fn analyse(
         sound_pause_ticks,
     };
     let cadence = cadence(&times, packets, base, rate, claimed, &trouble);
-    // Where pictures are only counted, two at one time are two.
-    let times = if matches!(cadence, Cadence::Counted { .. }) { every } else { times };
+    let times = if matches!(cadence, Cadence::Counted { .. }) { in_file_order(visible, base) } else { times };
     Some(Analysis { end_pts: last.saturating_add(length), keyframes: keyframes(packets), times, solid, cadence, rate })
 }
 
@@ -140,7 +142,7 @@ struct Trouble {
 
 fn cadence(times: &[i64], packets: &[Picture], base: Rational, rate: Rational, claimed: Option<Rational>, trouble: &Trouble) -> Cadence {
     let sane = claimed.filter(|rate| (1.0..MAX_OUTPUT_RATE).contains(&rate.as_f64()));
-    if runs_backwards(packets, base) {
+    if packets.iter().any(restarts(base)) {
         return Cadence::Counted { rate: sane.unwrap_or(Rational { num: 25, den: 1 }) };
     }
     let pause = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
@@ -175,15 +177,35 @@ fn thinned(rate: Rational) -> Rational {
     close.unwrap_or(Rational { num: (value.round() as u32).clamp(1, 60), den: 1 })
 }
 
-/// Decode times that jump back by more than a second: a clip edited without renumbering, or a stream restarted.
-fn runs_backwards(packets: &[Picture], base: Rational) -> bool {
+fn shown_at(packet: &Picture) -> Option<i64> {
+    packet.pts.or(packet.dts)
+}
+
+/// Tells of each packet in turn whether its decode time jumps back by more than a second: a clip edited without renumbering, or a stream restarted.
+fn restarts(base: Rational) -> impl FnMut(&Picture) -> bool {
     let second = Rational { num: 1, den: 1 }.rescale(1, base).max(1);
     let mut latest = i64::MIN;
-    packets.iter().filter_map(|packet| packet.dts.or(packet.pts)).any(|time| {
-        let back = latest != i64::MIN && time < latest.saturating_sub(second);
-        latest = latest.max(time);
-        back
-    })
+    move |packet| {
+        let Some(time) = packet.dts.or(packet.pts) else { return false };
+        let is_back = latest != i64::MIN && time < latest.saturating_sub(second);
+        latest = if is_back { time } else { latest.max(time) };
+        is_back
+    }
+}
+
+/// All times, two at one time being two, ascending within each of the recordings that lie one after the other in the file: the first is that of
+/// the picture shown first, be it the latest of all.
+fn in_file_order<'a>(packets: impl Iterator<Item = &'a Picture>, base: Rational) -> Vec<i64> {
+    let (mut times, mut is_restart, mut recording) = (Vec::new(), restarts(base), 0);
+    for packet in packets {
+        if is_restart(packet) {
+            times[recording..].sort_unstable();
+            recording = times.len();
+        }
+        times.extend(shown_at(packet));
+    }
+    times[recording..].sort_unstable();
+    times
 }
 
 fn typical_step(times: &[i64]) -> Option<i64> {
@@ -228,6 +250,15 @@ mod tests {
         assert_eq!(analyse(&packets, MS, "h264", None, None).unwrap().times, [40, 120, 160]);
         let hevc = analyse(&packets, MS, "hevc", None, None).unwrap();
         assert_eq!((hevc.times, hevc.end_pts, hevc.keyframes[0].clean), (vec![120, 160], 200, false));
+    }
+
+    #[test]
+    fn what_follows_a_restart_lower_leads_nothing() {
+        let first = [packet(9080, 9000, true), packet(9000, 9040, false), packet(9120, 9080, false)];
+        let second = [packet(80, 0, true), packet(0, 40, false), packet(40, 80, false), packet(120, 120, false)];
+        let times = |codec| analyse(&[&first[..], &second[..]].concat(), MS, codec, None, None).unwrap().times;
+        assert_eq!(times("mpeg2video"), [9080, 9120, 0, 40, 80, 120]);
+        assert_eq!(times("h264"), [9000, 9080, 9120, 0, 40, 80, 120]);
     }
 
     #[test]

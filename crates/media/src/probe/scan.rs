@@ -29,6 +29,8 @@ pub struct Picture {
 /// What the packets of one audio stream cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AudioSpan {
+    /// Presentation time of the first packet in the file, in units of the stream's time base; not the earliest where the clock runs back.
+    pub first_pts: i64,
     /// Earliest presentation time, in units of the stream's time base.
     pub start_pts: i64,
     /// End of the latest packet.
@@ -110,7 +112,14 @@ impl PacketScan {
     fn take_audio(&mut self, stream: u32, packet: Picture) {
         let Some(pts) = packet.pts.or(packet.dts).filter(|_| !packet.discard) else { return };
         let end = pts.saturating_add(packet.duration.max(0));
-        let span = self.packets.audio.entry(stream).or_insert(AudioSpan { start_pts: pts, end_pts: pts, packets: 0, length: 0, pause: 0 });
+        let span = self.packets.audio.entry(stream).or_insert(AudioSpan {
+            first_pts: pts,
+            start_pts: pts,
+            end_pts: pts,
+            packets: 0,
+            length: 0,
+            pause: 0,
+        });
         span.pause = span.pause.max(pts.saturating_sub(span.end_pts));
         span.length = span.length.saturating_add(packet.duration.max(0));
         span.start_pts = span.start_pts.min(pts);
@@ -163,7 +172,7 @@ mod tests {
             assert_eq!(packets.video.len(), 2);
             assert_eq!((packets.video[0].pts, packets.video[0].dts, packets.video[0].key), (Some(10), None, true));
             assert!(packets.video[1].discard && packets.cut_short);
-            assert_eq!(packets.audio[&1], AudioSpan { start_pts: 7, end_pts: 11, packets: 1, length: 4, pause: 0 });
+            assert_eq!(packets.audio[&1], AudioSpan { first_pts: 7, start_pts: 7, end_pts: 11, packets: 1, length: 4, pause: 0 });
         }
     }
 }

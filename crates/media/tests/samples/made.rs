@@ -212,32 +212,80 @@ fn heard_s(plan: &Plan, source: &Source) -> f64 {
     loud.count() as f64 / 100.0
 }
 
-/// Two recordings of eight seconds with sound, one after the other in one transport stream, their clocks at the given seconds.
-fn joined(name: &str, clocks: [u32; 2]) -> Source {
-    let inputs =
-        "-f lavfi -i testsrc2=size=128x72:rate=25:duration=8 -f lavfi -i sine=duration=8 -c:v libx264 -preset veryfast -g 50 -c:a aac";
-    let part = |clock: u32| make(&format!("{clock}-{name}"), &format!("{inputs} -output_ts_offset {clock}"));
-    let bytes = clocks.map(|clock| std::fs::read(&part(clock).0).unwrap()).concat();
+/// One of two recordings of eight seconds with sound: when its clock starts, and how long after the picture the sound begins.
+#[derive(Clone, Copy)]
+struct Part {
+    clock_s: u32,
+    sound_late_s: f64,
+}
+
+const H264: &str = "-c:v libx264 -preset veryfast -g 50";
+
+/// Both recordings, one after the other in one transport stream.
+fn joined(name: &str, encoder: &str, parts: [Part; 2]) -> Source {
+    let part = |part: Part| {
+        let inputs = "-f lavfi -i testsrc2=size=128x72:rate=25:duration=8";
+        let sound = format!("-itsoffset {} -f lavfi -i sine=duration={}", part.sound_late_s, 8.0 - part.sound_late_s);
+        let argv = format!("{inputs} {sound} {encoder} -c:a aac -output_ts_offset {}", part.clock_s);
+        std::fs::read(&make(&format!("{}-{name}", part.clock_s), &argv).0).unwrap()
+    };
     let path = std::env::temp_dir().join(format!("theatrum-{}-{name}", std::process::id()));
-    std::fs::write(&path, bytes).unwrap();
+    std::fs::write(&path, parts.map(part).concat()).unwrap();
     Source(path)
 }
 
+fn clocks(clocks_s: [u32; 2]) -> [Part; 2] {
+    clocks_s.map(|clock_s| Part { clock_s, sound_late_s: 0.0 })
+}
+
+/// As [`remade`], for two joined recordings that are counted.
+fn counted(source: &Source, name: &str) -> Plan {
+    let plan = remade(source, |cadence| matches!(cadence, Cadence::Counted { rate } if rate.as_f64() == 25.0));
+    assert_eq!(plan.video.as_ref().unwrap().pictures, 400, "{name}");
+    assert!((1400..1500).contains(&(plan.duration_ticks / 1000)), "{name}: {} ticks", plan.duration_ticks);
+    plan
+}
+
+/// The second clock of `far` is so much lower that ffmpeg takes it for one that overflowed and counts on: time jumps ahead there.
 #[test]
 fn sound_follows_pictures_over_a_jump_of_the_clock() {
-    for (name, clocks) in [("again.ts", [3, 3]), ("back.ts", [500, 7]), ("ahead.ts", [7, 500])] {
-        let source = joined(name, clocks);
-        let plan = remade(&source, |cadence| matches!(cadence, Cadence::Counted { rate } if rate.as_f64() == 25.0));
-        assert_eq!(plan.video.as_ref().unwrap().pictures, 400, "{name}");
-        assert!((1400..1500).contains(&(plan.duration_ticks / 1000)), "{name}: {} ticks", plan.duration_ticks);
-        let heard_s = heard_s(&plan, &source);
+    for (name, clocks_s) in [("again.ts", [3, 3]), ("back.ts", [40, 3]), ("far.ts", [500, 7]), ("ahead.ts", [7, 500])] {
+        let source = joined(name, H264, clocks(clocks_s));
+        let heard_s = heard_s(&counted(&source, name), &source);
         assert!((15.8..=16.2).contains(&heard_s), "{name}: {heard_s} s are heard");
     }
 }
 
 #[test]
+fn a_clock_that_restarts_lower_keeps_picture_and_sound_together() {
+    let encoders = [
+        ("h264.ts", H264),
+        ("mpeg2.ts", "-c:v mpeg2video -bf 2 -g 15 -q:v 4"),
+        ("hevc.ts", "-c:v libx265 -preset ultrafast -x265-params keyint=50:log-level=error"),
+    ];
+    for (name, encoder) in encoders {
+        for (late_s, then_s) in [(0.0, 0.0), (0.6, 0.0), (0.0, 0.6)] {
+            let parts = [Part { clock_s: 40, sound_late_s: late_s }, Part { clock_s: 3, sound_late_s: then_s }];
+            let source = joined(name, encoder, parts);
+            let plan = counted(&source, name);
+            let first_heard_s = times_of_sound(&plan, &source)[0] as f64 / 48_000.0;
+            let first_seen_s = plan.video.as_ref().unwrap().chunks[0].first_picture_ticks as f64 / 90_000.0;
+            assert!(
+                (first_heard_s - first_seen_s - late_s).abs() < 0.1,
+                "{name}: {first_heard_s} s {first_seen_s} s, not {late_s} s apart"
+            );
+        }
+    }
+}
+
+fn times_of_sound(plan: &Plan, source: &Source) -> Vec<i64> {
+    let (init, segments) = sound(plan, &source.0);
+    times(&init, &segments)
+}
+
+#[test]
 fn counted_pictures_are_held_by_their_numbers() {
-    let source = joined("held.ts", [500, 7]);
+    let source = joined("held.ts", H264, clocks([40, 3]));
     let plan = Plan::new(&probe(&source.0).unwrap(), 1);
     let truth = picture_hashes(&plan, &source.0, StartLevel::FromStart, Mode::Planned);
     assert_eq!(truth.len(), 400);
