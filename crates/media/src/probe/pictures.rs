@@ -119,6 +119,10 @@ pub(super) fn analyse(
     times.dedup();
     let mut solid = times_of(&mut visible.clone().filter(|packet| packet.size_bytes > MAX_EMPTY_BYTES));
     solid.dedup();
+    if solid.is_empty() {
+        // However small: nothing tells a picture from a repetition here, and nothing at all would be expected to decode.
+        solid.clone_from(&times);
+    }
     let (first, last) = (*times.first()?, *times.last()?);
     let step = typical_step(&times).unwrap_or_else(|| claimed.map_or(0, |rate| rate.inverse().rescale(1, base)).max(1));
     let claimed_end = visible.clone().filter(|packet| shown_at(packet) == Some(last)).map(|packet| packet.duration).max().unwrap_or(0);
@@ -259,6 +263,16 @@ mod tests {
         let times = |codec| analyse(&[&first[..], &second[..]].concat(), MS, codec, None, None).unwrap().times;
         assert_eq!(times("mpeg2video"), [9080, 9120, 0, 40, 80, 120]);
         assert_eq!(times("h264"), [9000, 9080, 9120, 0, 40, 80, 120]);
+    }
+
+    #[test]
+    fn pictures_that_are_all_of_next_to_nothing_count() {
+        let sized = |sizes: [u64; 3]| {
+            let packets = sizes.map(|size_bytes| Picture { size_bytes, ..packet(40 * size_bytes as i64, 0, true) });
+            analyse(&packets, MS, "zlib", None, None).unwrap().solid
+        };
+        assert_eq!(sized([15, 16, 19]), [600, 640, 760]);
+        assert_eq!(sized([15, 16, 20]), [800]);
     }
 
     #[test]

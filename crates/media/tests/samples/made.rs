@@ -145,6 +145,16 @@ fn pictures_repeated_at_a_constant_rate_are_not_decoded_ones() {
     assert!((250..=320).contains(&missing), "{missing}");
 }
 
+/// Black pictures of sixteen pixels are fifteen bytes each.
+#[test]
+fn pictures_of_next_to_nothing_are_missed_all_the_same() {
+    let source = make("tiny.avi", "-f lavfi -i color=black:size=16x16:rate=120:duration=10 -c:v zlib");
+    assert!(packets(&source).iter().all(|&(_, size)| size <= 19));
+    let (expected, missing) = decayed(&source, 300..1200);
+    assert_eq!(expected, 1200);
+    assert!((890..=900).contains(&missing), "{missing}");
+}
+
 #[test]
 fn reordered_pictures_without_times_are_not_missed() {
     let constant: fn(Cadence) -> bool = |cadence| matches!(cadence, Cadence::Constant { .. });
