@@ -50,6 +50,10 @@ impl EncodeJob<'_> {
 /// chunk with [`Evidence`](crate::timeline::Evidence), the list of decoded pictures to `{sink_url}/seen`; progress on stdout.
 pub fn encode_argv(job: &EncodeJob<'_>, source_url: &str, sink_url: &str) -> Vec<String> {
     let mut argv = opening();
+    if matches!(job.video.cadence, Cadence::Counted { .. }) {
+        // Filters that are made anew where the source's size changes begin to count anew.
+        argv.extend(words("-reinit_filter 0"));
+    }
     argv.extend(input(job.plan.demuxer, source_url, job.seek_ticks()));
     argv.extend(["-filter_complex".to_owned(), graph(job)]);
     let keys: Vec<String> = idr_ticks(job).map(|ticks| ticks_to_decimal(ticks - job.chunk.start_ticks() + LEAD_TICKS)).collect();
@@ -125,9 +129,9 @@ fn cut(job: &EncodeJob<'_>) -> (String, i64) {
     }
 }
 
-/// Times by number, whatever the source's own.
+/// Times by number, whatever the source's own. The first filter keeps changes of size and format from those after it.
 fn numbered(rate: Rational) -> String {
-    format!("settb={}/{},setpts=N", rate.den, rate.num)
+    format!("scale,settb={}/{},setpts=N", rate.den, rate.num)
 }
 
 /// A constant rate, the last picture repeated to the end, of which pictures `from..end` of the grid are kept. The first `fps` makes the rate

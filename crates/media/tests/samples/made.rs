@@ -222,21 +222,24 @@ fn heard_s(plan: &Plan, source: &Source) -> f64 {
     loud.count() as f64 / 100.0
 }
 
-/// One of two recordings of eight seconds with sound: when its clock starts, and how long after the picture the sound begins.
+/// One of two recordings of eight seconds with sound: when its clock starts, how long after the picture the sound begins, and the sizes of both.
 #[derive(Clone, Copy)]
 struct Part {
     clock_s: u32,
     sound_late_s: f64,
+    size: &'static str,
+    channels: u8,
 }
 
+const PART: Part = Part { clock_s: 0, sound_late_s: 0.0, size: "128x72", channels: 2 };
 const H264: &str = "-c:v libx264 -preset veryfast -g 50";
 
 /// Both recordings, one after the other in one transport stream.
 fn joined(name: &str, encoder: &str, parts: [Part; 2]) -> Source {
     let part = |part: Part| {
-        let inputs = "-f lavfi -i testsrc2=size=128x72:rate=25:duration=8";
+        let inputs = format!("-f lavfi -i testsrc2=size={}:rate=25:duration=8", part.size);
         let sound = format!("-itsoffset {} -f lavfi -i sine=duration={}", part.sound_late_s, 8.0 - part.sound_late_s);
-        let argv = format!("{inputs} {sound} {encoder} -c:a aac -output_ts_offset {}", part.clock_s);
+        let argv = format!("{inputs} {sound} {encoder} -c:a aac -ac {} -output_ts_offset {}", part.channels, part.clock_s);
         std::fs::read(&make(&format!("{}-{name}", part.clock_s), &argv).0).unwrap()
     };
     let path = std::env::temp_dir().join(format!("theatrum-{}-{name}", std::process::id()));
@@ -245,7 +248,7 @@ fn joined(name: &str, encoder: &str, parts: [Part; 2]) -> Source {
 }
 
 fn clocks(clocks_s: [u32; 2]) -> [Part; 2] {
-    clocks_s.map(|clock_s| Part { clock_s, sound_late_s: 0.0 })
+    clocks_s.map(|clock_s| Part { clock_s, ..PART })
 }
 
 /// As [`remade`], for two joined recordings that are counted.
@@ -275,7 +278,7 @@ fn a_clock_that_restarts_lower_keeps_picture_and_sound_together() {
     ];
     for (name, encoder) in encoders {
         for (late_s, then_s) in [(0.0, 0.0), (0.6, 0.0), (0.0, 0.6)] {
-            let parts = [Part { clock_s: 40, sound_late_s: late_s }, Part { clock_s: 3, sound_late_s: then_s }];
+            let parts = [Part { clock_s: 40, sound_late_s: late_s, ..PART }, Part { clock_s: 3, sound_late_s: then_s, ..PART }];
             let source = joined(name, encoder, parts);
             let plan = counted(&source, name);
             let first_heard_s = times_of_sound(&plan, &source)[0] as f64 / 48_000.0;
@@ -291,6 +294,28 @@ fn a_clock_that_restarts_lower_keeps_picture_and_sound_together() {
 fn times_of_sound(plan: &Plan, source: &Source) -> Vec<i64> {
     let (init, segments) = sound(plan, &source.0);
     times(&init, &segments)
+}
+
+#[test]
+fn counting_goes_on_where_the_format_changes() {
+    let first = Part { clock_s: 40, ..PART };
+    let fields = format!("-vf setfield=tff -flags +ildct+ilme {H264} -x264-params tff=1");
+    for (name, encoder, then) in [
+        ("mono.ts", H264, Part { channels: 1, ..PART }),
+        ("surround.ts", H264, Part { clock_s: 40, channels: 6, ..PART }),
+        ("larger.ts", H264, Part { size: "160x90", ..PART }),
+        ("smaller.ts", &fields, Part { size: "96x56", ..PART }),
+    ] {
+        let source = joined(name, encoder, [first, then]);
+        let plan = counted(&source, name);
+        let heard_s = heard_s(&plan, &source);
+        assert!((15.8..=16.2).contains(&heard_s), "{name}: {heard_s} s are heard");
+        let mut hashes = picture_hashes(&plan, &source.0, StartLevel::FromStart, Mode::Planned);
+        assert!(picture_hashes(&plan, &source.0, StartLevel::FromStart, Mode::Hold) == hashes, "{name}: holding changes pictures");
+        hashes[200..].sort_unstable();
+        hashes[200..].windows(2).for_each(|pair| assert!(pair[0] != pair[1], "{name}: a picture is shown twice"));
+        assert_eq!(hashes.len(), 400, "{name}");
+    }
 }
 
 #[test]
