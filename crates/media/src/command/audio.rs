@@ -1,6 +1,6 @@
 //! The whole sound, once.
 
-use super::{LEAD_SAMPLES, LEAD_TICKS, anonymous, fragments, input, opening, put, words};
+use super::{LEAD_SAMPLES, LEAD_TICKS, anonymous, clock, fragments, input, opening, put, words};
 use crate::plan::{AudioPlan, Plan};
 use crate::time::{AUDIO_RATE, Rational, ticks_to_decimal};
 
@@ -9,10 +9,10 @@ use crate::time::{AUDIO_RATE, Rational, ticks_to_decimal};
 pub fn audio_argv(plan: &Plan, audio: &AudioPlan, source_url: &str, sink_url: &str) -> Vec<String> {
     let (filters, lead) = match audio.counted_from_ticks {
         Some(from) => (counted(audio.end_ticks - from), Some(LEAD_TICKS + from - plan.origin_ticks)),
-        None => (timed(plan.origin_ticks, audio.end_ticks), None),
+        None => (clock(plan, "asetpts") + &timed(plan.origin_ticks, audio.end_ticks), None),
     };
     let mut argv = opening();
-    argv.extend(input(plan.demuxer, source_url, None));
+    argv.extend(input(plan, source_url, None));
     argv.extend(["-filter_complex".to_owned(), format!("[0:{}]{filters}[audio]", audio.stream), "-map".to_owned(), "[audio]".to_owned()]);
     argv.extend(words("-c:a aac -profile:a aac_low -b:a 128k -threads 1 -flags:a +bitexact -frag_duration 2000000"));
     argv.extend(lead.into_iter().flat_map(|ticks| ["-output_ts_offset".to_owned(), ticks_to_decimal(ticks)]));

@@ -7,13 +7,10 @@ use serde::{Deserialize, Serialize};
 /// Above this many pictures per second, kept up for a second, they are thinned out.
 const MAX_OUTPUT_RATE: f64 = 61.0;
 /// A pause longer than this many seconds is filled with repeated pictures, so that no segment grows without bound.
-const MAX_PAUSE_S: i64 = 60;
+pub(super) const MAX_PAUSE_S: i64 = 60;
 
 /// Largest packet that may stand for no picture of its own: ffmpeg's bound for MPEG-4's pictures that are not coded.
 const MAX_EMPTY_BYTES: u64 = 19;
-
-/// Picture and sound that pause alike within this did not pause: the clock jumped.
-const SHARED_JUMP_SLACK_TICKS: i64 = 2 * crate::time::TICKS_PER_SECOND;
 
 /// How picture times of the output relate to those of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +23,7 @@ pub enum Cadence {
         /// Pictures per second.
         rate: Rational,
     },
-    /// Timestamps run backwards, or jump ahead with those of the sound: pictures are numbered from the first one, which means decoding from the start every time.
+    /// Timestamps run backwards: pictures are numbered from the first one, which means decoding from the start every time.
     Counted {
         /// Pictures per second.
         rate: Rational,
@@ -90,15 +87,8 @@ pub(super) struct Analysis {
     pub rate: Rational,
 }
 
-/// Takes packets in decode order, their time base, the codec, the rate the header claims and, of a container whose clock may start anew, the
-/// longest pause in the sound; gives `None` when no picture can be shown.
-pub(super) fn analyse(
-    packets: &[Picture],
-    base: Rational,
-    codec: &str,
-    claimed: Option<Rational>,
-    sound_pause_ticks: Option<i64>,
-) -> Option<Analysis> {
+/// Takes packets in decode order, their time base, the codec and the rate the header claims; gives `None` when no picture can be shown.
+pub(super) fn analyse(packets: &[Picture], base: Rational, codec: &str, claimed: Option<Rational>) -> Option<Analysis> {
     let first_key = packets.iter().position(|packet| packet.key)?;
     let packets = &packets[first_key..];
     let key_time = shown_at(&packets[0]);
@@ -128,11 +118,8 @@ pub(super) fn analyse(
     let claimed_end = visible.clone().filter(|packet| shown_at(packet) == Some(last)).map(|packet| packet.duration).max().unwrap_or(0);
     let length = if (1..=step.saturating_mul(10)).contains(&claimed_end) { claimed_end } else { step };
     let rate = mean_rate(times.len(), last - first, base).or(claimed).unwrap_or(Rational { num: 25, den: 1 });
-    let trouble = Trouble {
-        untimed: packets.iter().any(|packet| packet.pts.is_none()),
-        doubled: (every.len() - times.len()) * 50 > every.len(),
-        sound_pause_ticks,
-    };
+    let trouble =
+        Trouble { untimed: packets.iter().any(|packet| packet.pts.is_none()), doubled: (every.len() - times.len()) * 50 > every.len() };
     let cadence = cadence(&times, packets, base, rate, claimed, &trouble);
     let times = if matches!(cadence, Cadence::Counted { .. }) { in_file_order(visible, base) } else { times };
     Some(Analysis { end_pts: last.saturating_add(length), keyframes: keyframes(packets), times, solid, cadence, rate })
@@ -141,7 +128,6 @@ pub(super) fn analyse(
 struct Trouble {
     untimed: bool,
     doubled: bool,
-    sound_pause_ticks: Option<i64>,
 }
 
 fn cadence(times: &[i64], packets: &[Picture], base: Rational, rate: Rational, claimed: Option<Rational>, trouble: &Trouble) -> Cadence {
@@ -151,12 +137,6 @@ fn cadence(times: &[i64], packets: &[Picture], base: Rational, rate: Rational, c
     }
     let pause = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
     let paused = base.ticks(pause) > MAX_PAUSE_S * crate::time::TICKS_PER_SECOND;
-    let shared = |sound: i64| (base.ticks(pause) - sound).abs() <= SHARED_JUMP_SLACK_TICKS;
-    if paused && trouble.sound_pause_ticks.is_some_and(shared) {
-        let step = base.ticks(typical_step(times).unwrap_or(0)).clamp(1500, crate::time::TICKS_PER_SECOND);
-        let usual = Rational { num: crate::time::TICKS_PER_SECOND as u32, den: step as u32 };
-        return Cadence::Counted { rate: sane.filter(|rate| (rate.as_f64() / usual.as_f64() - 1.0).abs() < 0.01).unwrap_or(usual) };
-    }
     let lasting = base.ticks(times[times.len() - 1] - times[0]) >= crate::time::TICKS_PER_SECOND;
     if rate.as_f64() > MAX_OUTPUT_RATE && lasting {
         return Cadence::Constant { rate: thinned(rate) };
@@ -186,7 +166,7 @@ fn shown_at(packet: &Picture) -> Option<i64> {
 }
 
 /// Tells of each packet in turn whether its decode time jumps back by more than a second: a clip edited without renumbering, or a stream restarted.
-fn restarts(base: Rational) -> impl FnMut(&Picture) -> bool {
+pub(super) fn restarts(base: Rational) -> impl FnMut(&Picture) -> bool {
     let second = Rational { num: 1, den: 1 }.rescale(1, base).max(1);
     let mut latest = i64::MIN;
     move |packet| {
@@ -212,7 +192,8 @@ fn in_file_order<'a>(packets: impl Iterator<Item = &'a Picture>, base: Rational)
     times
 }
 
-fn typical_step(times: &[i64]) -> Option<i64> {
+/// The median distance of ascending times.
+pub(super) fn typical_step(times: &[i64]) -> Option<i64> {
     let mut steps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let middle = steps.len().checked_sub(1)? / 2;
     Some(*steps.select_nth_unstable(middle).1)
@@ -251,8 +232,8 @@ mod tests {
     #[test]
     fn leading_pictures_of_the_first_keyframe_count_in_h264_only() {
         let packets = [packet(0, -40, false), packet(120, 0, true), packet(40, 40, false), packet(160, 80, false)];
-        assert_eq!(analyse(&packets, MS, "h264", None, None).unwrap().times, [40, 120, 160]);
-        let hevc = analyse(&packets, MS, "hevc", None, None).unwrap();
+        assert_eq!(analyse(&packets, MS, "h264", None).unwrap().times, [40, 120, 160]);
+        let hevc = analyse(&packets, MS, "hevc", None).unwrap();
         assert_eq!((hevc.times, hevc.end_pts, hevc.keyframes[0].clean), (vec![120, 160], 200, false));
     }
 
@@ -260,7 +241,7 @@ mod tests {
     fn what_follows_a_restart_lower_leads_nothing() {
         let first = [packet(9080, 9000, true), packet(9000, 9040, false), packet(9120, 9080, false)];
         let second = [packet(80, 0, true), packet(0, 40, false), packet(40, 80, false), packet(120, 120, false)];
-        let times = |codec| analyse(&[&first[..], &second[..]].concat(), MS, codec, None, None).unwrap().times;
+        let times = |codec| analyse(&[&first[..], &second[..]].concat(), MS, codec, None).unwrap().times;
         assert_eq!(times("mpeg2video"), [9080, 9120, 0, 40, 80, 120]);
         assert_eq!(times("h264"), [9000, 9080, 9120, 0, 40, 80, 120]);
     }
@@ -269,7 +250,7 @@ mod tests {
     fn pictures_that_are_all_of_next_to_nothing_count() {
         let sized = |sizes: [u64; 3]| {
             let packets = sizes.map(|size_bytes| Picture { size_bytes, ..packet(40 * size_bytes as i64, 0, true) });
-            analyse(&packets, MS, "zlib", None, None).unwrap().solid
+            analyse(&packets, MS, "zlib", None).unwrap().solid
         };
         assert_eq!(sized([15, 16, 19]), [600, 640, 760]);
         assert_eq!(sized([15, 16, 20]), [800]);
@@ -277,14 +258,10 @@ mod tests {
 
     #[test]
     fn cadence_follows_the_timestamps() {
-        let beside = |times: &[i64], sound_pause_s: Option<i64>| {
+        let kind = |times: &[i64]| {
             let packets: Vec<_> = times.iter().map(|&t| packet(t, t, true)).collect();
-            analyse(&packets, MS, "h264", None, sound_pause_s.map(|seconds| seconds * 90_000)).unwrap().cadence
+            analyse(&packets, MS, "h264", None).unwrap().cadence
         };
-        let kind = |times: &[i64]| beside(times, None);
-        let jump = [0, 40, 80, 90_000, 90_040];
-        assert_eq!(beside(&jump, Some(89)), Cadence::Counted { rate: Rational { num: 90_000, den: 3600 } });
-        assert!(matches!(beside(&jump, Some(0)), Cadence::Constant { .. }), "the sound goes on over a slide");
         assert_eq!(kind(&[0, 40, 80, 5000]), Cadence::Source);
         assert!(matches!(kind(&[0, 40, 80, 90_000]), Cadence::Constant { .. }));
         assert!(matches!(kind(&[9000, 9040, 0, 40]), Cadence::Counted { .. }));

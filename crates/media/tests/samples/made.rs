@@ -1,14 +1,14 @@
 //! Sources made on the spot: other containers and codecs, long enough for seeks to go wrong, and timestamps that cannot be kept.
 
 use crate::good::{picture_hashes, plays, reference, words};
-use crate::run::{encode, probe, run, sound, times};
+use crate::run::{encode, probe, run, times};
 use std::path::PathBuf;
 use theatrum_media::command::{Mode, StartLevel};
 use theatrum_media::plan::Plan;
 use theatrum_media::probe::Cadence;
 
 /// A file that is gone when the test ends.
-struct Source(PathBuf);
+pub struct Source(pub PathBuf);
 
 impl Drop for Source {
     fn drop(&mut self) {
@@ -16,7 +16,7 @@ impl Drop for Source {
     }
 }
 
-fn make(name: &str, argv: &str) -> Source {
+pub fn make(name: &str, argv: &str) -> Source {
     let path = std::env::temp_dir().join(format!("theatrum-{}-{name}", std::process::id()));
     let mut argv = words(&format!("-nostdin -v error -y {argv}"));
     argv.push(path.to_str().unwrap().to_owned());
@@ -50,7 +50,7 @@ fn exact(source: &Source, may_retry: bool) {
 }
 
 /// A source whose times are made anew: as many pictures as planned, each segment full.
-fn remade(source: &Source, is_expected: fn(Cadence) -> bool) -> Plan {
+pub fn remade(source: &Source, is_expected: fn(Cadence) -> bool) -> Plan {
     let facts = probe(&source.0).unwrap();
     let plan = Plan::new(&facts, 2);
     let video = plan.video.as_ref().unwrap();
@@ -196,138 +196,6 @@ fn a_slide_with_a_lecture_on_it_is_repeated() {
     let source = make("slide.mp4", &format!("{inputs} -c:v libx264 -c:a aac"));
     let plan = remade(&source, |cadence| matches!(cadence, Cadence::Constant { .. }));
     assert!(plan.segments.len() >= 7 && plan.segments.iter().all(|segment| segment.duration_ticks() < 9 * 90_000));
-}
-
-#[test]
-fn times_that_run_backwards_are_counted() {
-    let one = make("one.ts", "-f lavfi -i testsrc2=size=128x72:rate=25:duration=8 -c:v libx264 -preset veryfast -g 50");
-    let path = std::env::temp_dir().join(format!("theatrum-{}-twice.ts", std::process::id()));
-    let bytes = std::fs::read(&one.0).unwrap();
-    std::fs::write(&path, [bytes.clone(), bytes].concat()).unwrap();
-    let plan = remade(&Source(path), |cadence| matches!(cadence, Cadence::Counted { .. }));
-    assert_eq!(plan.video.unwrap().pictures, 400);
-}
-
-/// Seconds of the made sound in which there is something to be heard.
-fn heard_s(plan: &Plan, source: &Source) -> f64 {
-    let (init, segments) = sound(plan, &source.0);
-    let bytes: Vec<u8> = init.bytes.iter().copied().chain(segments.iter().flat_map(|segment| segment.bytes.iter().copied())).collect();
-    let file = Source(source.0.with_extension("sound.mp4"));
-    std::fs::write(&file.0, bytes).unwrap();
-    let mut argv = words("-nostdin -v error -i");
-    argv.push(file.0.to_str().unwrap().to_owned());
-    argv.extend(words("-ac 1 -f s16le -"));
-    let samples = run("ffmpeg", &argv).0;
-    let loud = samples.chunks(960).filter(|part| part.chunks_exact(2).any(|pair| i16::from_le_bytes([pair[0], pair[1]]).abs() > 500));
-    loud.count() as f64 / 100.0
-}
-
-/// One of two recordings of eight seconds with sound: when its clock starts, how long after the picture the sound begins, and the sizes of both.
-#[derive(Clone, Copy)]
-struct Part {
-    clock_s: u32,
-    sound_late_s: f64,
-    size: &'static str,
-    channels: u8,
-}
-
-const PART: Part = Part { clock_s: 0, sound_late_s: 0.0, size: "128x72", channels: 2 };
-const H264: &str = "-c:v libx264 -preset veryfast -g 50";
-
-/// Both recordings, one after the other in one transport stream.
-fn joined(name: &str, encoder: &str, parts: [Part; 2]) -> Source {
-    let part = |part: Part| {
-        let inputs = format!("-f lavfi -i testsrc2=size={}:rate=25:duration=8", part.size);
-        let sound = format!("-itsoffset {} -f lavfi -i sine=duration={}", part.sound_late_s, 8.0 - part.sound_late_s);
-        let argv = format!("{inputs} {sound} {encoder} -c:a aac -ac {} -output_ts_offset {}", part.channels, part.clock_s);
-        std::fs::read(&make(&format!("{}-{name}", part.clock_s), &argv).0).unwrap()
-    };
-    let path = std::env::temp_dir().join(format!("theatrum-{}-{name}", std::process::id()));
-    std::fs::write(&path, parts.map(part).concat()).unwrap();
-    Source(path)
-}
-
-fn clocks(clocks_s: [u32; 2]) -> [Part; 2] {
-    clocks_s.map(|clock_s| Part { clock_s, ..PART })
-}
-
-/// As [`remade`], for two joined recordings that are counted.
-fn counted(source: &Source, name: &str) -> Plan {
-    let plan = remade(source, |cadence| matches!(cadence, Cadence::Counted { rate } if rate.as_f64() == 25.0));
-    assert_eq!(plan.video.as_ref().unwrap().pictures, 400, "{name}");
-    assert!((1400..1500).contains(&(plan.duration_ticks / 1000)), "{name}: {} ticks", plan.duration_ticks);
-    plan
-}
-
-/// The second clock of `far` is so much lower that ffmpeg takes it for one that overflowed and counts on: time jumps ahead there.
-#[test]
-fn sound_follows_pictures_over_a_jump_of_the_clock() {
-    for (name, clocks_s) in [("again.ts", [3, 3]), ("back.ts", [40, 3]), ("far.ts", [500, 7]), ("ahead.ts", [7, 500])] {
-        let source = joined(name, H264, clocks(clocks_s));
-        let heard_s = heard_s(&counted(&source, name), &source);
-        assert!((15.8..=16.2).contains(&heard_s), "{name}: {heard_s} s are heard");
-    }
-}
-
-#[test]
-fn a_clock_that_restarts_lower_keeps_picture_and_sound_together() {
-    let encoders = [
-        ("h264.ts", H264),
-        ("mpeg2.ts", "-c:v mpeg2video -bf 2 -g 15 -q:v 4"),
-        ("hevc.ts", "-c:v libx265 -preset ultrafast -x265-params keyint=50:log-level=error"),
-    ];
-    for (name, encoder) in encoders {
-        for (late_s, then_s) in [(0.0, 0.0), (0.6, 0.0), (0.0, 0.6)] {
-            let parts = [Part { clock_s: 40, sound_late_s: late_s, ..PART }, Part { clock_s: 3, sound_late_s: then_s, ..PART }];
-            let source = joined(name, encoder, parts);
-            let plan = counted(&source, name);
-            let first_heard_s = times_of_sound(&plan, &source)[0] as f64 / 48_000.0;
-            let first_seen_s = plan.video.as_ref().unwrap().chunks[0].first_picture_ticks as f64 / 90_000.0;
-            assert!(
-                (first_heard_s - first_seen_s - late_s).abs() < 0.1,
-                "{name}: {first_heard_s} s {first_seen_s} s, not {late_s} s apart"
-            );
-        }
-    }
-}
-
-fn times_of_sound(plan: &Plan, source: &Source) -> Vec<i64> {
-    let (init, segments) = sound(plan, &source.0);
-    times(&init, &segments)
-}
-
-#[test]
-fn counting_goes_on_where_the_format_changes() {
-    let first = Part { clock_s: 40, ..PART };
-    let fields = format!("-vf setfield=tff -flags +ildct+ilme {H264} -x264-params tff=1");
-    for (name, encoder, then) in [
-        ("mono.ts", H264, Part { channels: 1, ..PART }),
-        ("surround.ts", H264, Part { clock_s: 40, channels: 6, ..PART }),
-        ("larger.ts", H264, Part { size: "160x90", ..PART }),
-        ("smaller.ts", &fields, Part { size: "96x56", ..PART }),
-    ] {
-        let source = joined(name, encoder, [first, then]);
-        let plan = counted(&source, name);
-        let heard_s = heard_s(&plan, &source);
-        assert!((15.8..=16.2).contains(&heard_s), "{name}: {heard_s} s are heard");
-        let mut hashes = picture_hashes(&plan, &source.0, StartLevel::FromStart, Mode::Planned);
-        assert!(picture_hashes(&plan, &source.0, StartLevel::FromStart, Mode::Hold) == hashes, "{name}: holding changes pictures");
-        hashes[200..].sort_unstable();
-        hashes[200..].windows(2).for_each(|pair| assert!(pair[0] != pair[1], "{name}: a picture is shown twice"));
-        assert_eq!(hashes.len(), 400, "{name}");
-    }
-}
-
-#[test]
-fn counted_pictures_are_held_by_their_numbers() {
-    let source = joined("held.ts", H264, clocks([40, 3]));
-    let plan = Plan::new(&probe(&source.0).unwrap(), 1);
-    let truth = picture_hashes(&plan, &source.0, StartLevel::FromStart, Mode::Planned);
-    assert_eq!(truth.len(), 400);
-    assert!(
-        picture_hashes(&plan, &source.0, StartLevel::FromStart, Mode::Hold) == truth,
-        "holding changes pictures though none is missing"
-    );
 }
 
 #[test]
