@@ -12,6 +12,9 @@ pub(super) const MAX_PAUSE_S: i64 = 60;
 /// Largest packet that may stand for no picture of its own: ffmpeg's bound for MPEG-4's pictures that are not coded.
 const MAX_EMPTY_BYTES: u64 = 19;
 
+/// Rates nearer than this are one: half a second in three hours.
+const SAME_RATE: f64 = 0.000_05;
+
 /// How picture times of the output relate to those of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -120,8 +123,13 @@ pub(super) fn analyse(packets: &[Picture], base: Rational, codec: &str, claimed:
     let rate = mean_rate(times.len(), last - first, base).or(claimed).unwrap_or(Rational { num: 25, den: 1 });
     let trouble =
         Trouble { untimed: packets.iter().any(|packet| packet.pts.is_none()), doubled: (every.len() - times.len()) * 50 > every.len() };
-    let cadence = cadence(&times, packets, base, rate, claimed, &trouble);
-    let times = if matches!(cadence, Cadence::Counted { .. }) { in_file_order(visible, base) } else { times };
+    let sane = claimed.filter(|rate| (1.0..MAX_OUTPUT_RATE).contains(&rate.as_f64()));
+    let recordings = recordings(visible, base);
+    let (cadence, times) = match recordings.len() {
+        1 => (cadence(&times, base, rate, sane, &trouble), times),
+        // In the order of the file, so that the first is that of the picture shown first, be it the latest of all.
+        _ => (Cadence::Counted { rate: counted_rate(&recordings, base, sane) }, recordings.concat()),
+    };
     Some(Analysis { end_pts: last.saturating_add(length), keyframes: keyframes(packets), times, solid, cadence, rate })
 }
 
@@ -130,11 +138,7 @@ struct Trouble {
     doubled: bool,
 }
 
-fn cadence(times: &[i64], packets: &[Picture], base: Rational, rate: Rational, claimed: Option<Rational>, trouble: &Trouble) -> Cadence {
-    let sane = claimed.filter(|rate| (1.0..MAX_OUTPUT_RATE).contains(&rate.as_f64()));
-    if packets.iter().any(restarts(base)) {
-        return Cadence::Counted { rate: sane.unwrap_or(Rational { num: 25, den: 1 }) };
-    }
+fn cadence(times: &[i64], base: Rational, rate: Rational, sane: Option<Rational>, trouble: &Trouble) -> Cadence {
     let pause = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
     let paused = base.ticks(pause) > MAX_PAUSE_S * crate::time::TICKS_PER_SECOND;
     let lasting = base.ticks(times[times.len() - 1] - times[0]) >= crate::time::TICKS_PER_SECOND;
@@ -177,19 +181,28 @@ pub(super) fn restarts(base: Rational) -> impl FnMut(&Picture) -> bool {
     }
 }
 
-/// All times, two at one time being two, ascending within each of the recordings that lie one after the other in the file: the first is that of
-/// the picture shown first, be it the latest of all.
-fn in_file_order<'a>(packets: impl Iterator<Item = &'a Picture>, base: Rational) -> Vec<i64> {
-    let (mut times, mut is_restart, mut recording) = (Vec::new(), restarts(base), 0);
+/// All times, two at one time being two, ascending in each of the recordings that lie one after the other in the file.
+fn recordings<'a>(packets: impl Iterator<Item = &'a Picture>, base: Rational) -> Vec<Vec<i64>> {
+    let (mut all, mut is_restart) = (vec![Vec::new()], restarts(base));
     for packet in packets {
         if is_restart(packet) {
-            times[recording..].sort_unstable();
-            recording = times.len();
+            all.push(Vec::new());
         }
-        times.extend(shown_at(packet));
+        all.iter_mut().last().into_iter().for_each(|times| times.extend(shown_at(packet)));
     }
-    times[recording..].sort_unstable();
-    times
+    all.iter_mut().for_each(|times| times.sort_unstable());
+    all
+}
+
+/// The rate at which all pictures take as long as their recordings do, so that lost ones do not part them from the sound; the claimed one if that
+/// is the same.
+fn counted_rate(recordings: &[Vec<i64>], base: Rational, sane: Option<Rational>) -> Rational {
+    let longest = Rational { num: 1, den: 1 }.rescale(MAX_PAUSE_S, base);
+    let steps = recordings.iter().flat_map(|times| times.windows(2)).map(|pair| pair[1] - pair[0]).filter(|&step| step <= longest);
+    let (count, span) = steps.fold((0, 0), |(count, span), step| (count + 1, span + step));
+    let fits = |rate: &Rational| (1.0..MAX_OUTPUT_RATE).contains(&rate.as_f64());
+    let Some(measured) = mean_rate(count + 1, span, base).filter(fits) else { return sane.unwrap_or(Rational { num: 25, den: 1 }) };
+    sane.filter(|rate| (rate.as_f64() / measured.as_f64() - 1.0).abs() < SAME_RATE).unwrap_or(measured)
 }
 
 /// The median distance of ascending times.
@@ -264,7 +277,7 @@ mod tests {
         };
         assert_eq!(kind(&[0, 40, 80, 5000]), Cadence::Source);
         assert!(matches!(kind(&[0, 40, 80, 90_000]), Cadence::Constant { .. }));
-        assert!(matches!(kind(&[9000, 9040, 0, 40]), Cadence::Counted { .. }));
+        assert_eq!(kind(&[9000, 9040, 9080, 0, 60, 120]), Cadence::Counted { rate: Rational { num: 20_000, den: 1000 } });
         assert_eq!(kind(&[0, 2, 4, 6]), Cadence::Source, "a burst is no frame rate");
         let fast: Vec<i64> = (0..240).map(|i| i * 25 / 3).collect();
         assert_eq!(kind(&fast), Cadence::Constant { rate: Rational { num: 60, den: 1 } });

@@ -43,6 +43,8 @@ struct Part {
 const PART: Part = Part { clock_s: 0, sound_late_s: 0.0, size: "128x72", channels: 2 };
 const H264: &str = "-c:v libx264 -preset veryfast -g 50";
 
+const EVERY_FIFTH_LOST: &str = "-vf select='mod(n,5)' -fps_mode vfr -c:v libx264 -preset veryfast -g 50";
+
 /// Both recordings, one after the other in one transport stream.
 fn joined(name: &str, encoder: &str, parts: [Part; 2]) -> Source {
     let part = |part: Part| {
@@ -77,6 +79,21 @@ fn sound_follows_pictures_where_the_clock_runs_back() {
     }
 }
 
+/// Lost pictures leave the counted ones as long as the sound.
+#[test]
+fn a_clock_that_runs_back_over_lost_pictures_keeps_their_length() {
+    for (name, clocks_s) in [("again-lost.ts", [3, 3]), ("back-lost.ts", [40, 3])] {
+        let source = joined(name, EVERY_FIFTH_LOST, clocks(clocks_s));
+        let plan = remade(&source, |cadence| matches!(cadence, Cadence::Counted { .. }));
+        let video = plan.video.as_ref().unwrap();
+        let (last, lasts) = (video.chunks.last().unwrap(), video.rate.inverse());
+        let pictures_s = (last.first_picture_ticks + lasts.ticks(i64::from(last.pictures))) as f64 / 90_000.0;
+        let sound_s = (times_of_sound(&plan, &source).last().unwrap() + 1024) as f64 / 48_000.0;
+        assert_eq!(video.pictures, 320, "{name}");
+        assert!((pictures_s - sound_s).abs() < 0.2, "{name}: pictures for {pictures_s} s, sound for {sound_s} s");
+    }
+}
+
 /// Distances of neighbours.
 fn steps(times: &[i64]) -> Vec<i64> {
     times.windows(2).map(|pair| pair[1] - pair[0]).collect()
@@ -85,11 +102,10 @@ fn steps(times: &[i64]) -> Vec<i64> {
 /// The clock of `far` is so much lower in the second recording that ffmpeg takes it for one that overflowed and counts on: time jumps ahead there.
 #[test]
 fn a_jump_ahead_is_taken_out_and_nothing_else() {
-    let every_fifth_lost = format!("-vf select='mod(n,5)' -fps_mode vfr {H264}");
     let late = Part { clock_s: 7, sound_late_s: 0.6, ..PART };
     for (name, parts) in [("ahead.ts", clocks([7, 500])), ("far.ts", clocks([500, 7])), ("late.ts", [Part { clock_s: 500, ..PART }, late])]
     {
-        let source = joined(name, &every_fifth_lost, parts);
+        let source = joined(name, EVERY_FIFTH_LOST, parts);
         let facts = probe(&source.0).unwrap();
         let plan = Plan::new(&facts, 2);
         let video = plan.video.as_ref().unwrap();
