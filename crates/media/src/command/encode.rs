@@ -44,14 +44,19 @@ impl EncodeJob<'_> {
             StartLevel::FromStart => None,
         }
     }
+
+    /// Whether its filters count or repeat pictures. Where the source's size changes ffmpeg makes filters anew, and these would begin anew: they stay,
+    /// and a first one keeps changes of size and format from those after it.
+    fn remembers(&self) -> bool {
+        self.mode == Mode::Hold || self.video.cadence != Cadence::Source
+    }
 }
 
 /// Arguments for ffmpeg: reads `source_url`, PUTs one fragmented MP4 per rendition to `{sink_url}/{name}`, and, for a
 /// chunk with [`Evidence`](crate::timeline::Evidence), the list of decoded pictures to `{sink_url}/seen`; progress on stdout.
 pub fn encode_argv(job: &EncodeJob<'_>, source_url: &str, sink_url: &str) -> Vec<String> {
     let mut argv = opening();
-    if matches!(job.video.cadence, Cadence::Counted { .. }) {
-        // Filters that are made anew where the source's size changes begin to count anew.
+    if job.remembers() {
         argv.extend(words("-reinit_filter 0"));
     }
     argv.extend(input(job.plan, source_url, job.seek_ticks()));
@@ -94,7 +99,8 @@ fn graph(job: &EncodeJob<'_>) -> String {
     let shift = LEAD_TICKS - first_ticks;
     let seen = seen::branch(job, distinct).unwrap_or_default();
     let clock = clock(job.plan, "setpts");
-    let mut graph = format!("[0:{}]{clock}{seen}{cut}{deinterlace},settb=1/90000,{distinct},setpts=PTS+{shift}", job.video.stream);
+    let alike = if job.remembers() { "scale," } else { "" };
+    let mut graph = format!("[0:{}]{alike}{clock}{seen}{cut}{deinterlace},settb=1/90000,{distinct},setpts=PTS+{shift}", job.video.stream);
     let mut renditions = job.renditions.iter().rev().peekable();
     let mut colour = format!(",{}", colour(&job.video.colour));
     while let Some(rendition) = renditions.next() {
@@ -130,9 +136,9 @@ fn cut(job: &EncodeJob<'_>) -> (String, i64) {
     }
 }
 
-/// Times by number, whatever the source's own. The first filter keeps changes of size and format from those after it.
+/// Times by number, whatever the source's own.
 fn numbered(rate: Rational) -> String {
-    format!("scale,settb={}/{},setpts=N", rate.den, rate.num)
+    format!("settb={}/{},setpts=N", rate.den, rate.num)
 }
 
 /// A constant rate, the last picture repeated to the end, of which pictures `from..end` of the grid are kept. The first `fps` makes the rate

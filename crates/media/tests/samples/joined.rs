@@ -207,6 +207,18 @@ fn counting_goes_on_where_the_format_changes() {
     }
 }
 
+/// Without sound, a jump of the clock is a long pause.
+#[test]
+fn a_constant_rate_goes_on_where_the_size_changes() {
+    let part = |(clock_s, size): (u32, &str)| {
+        let argv = format!("-f lavfi -i testsrc2=size={size}:rate=25:duration=8 {H264} -output_ts_offset {clock_s}");
+        std::fs::read(&make(&format!("{size}-pause.ts"), &argv).0).unwrap()
+    };
+    let path = std::env::temp_dir().join(format!("theatrum-{}-pause.ts", std::process::id()));
+    std::fs::write(&path, [(3, "128x72"), (83, "160x90")].map(part).concat()).unwrap();
+    remade(&Source(path), |cadence| matches!(cadence, Cadence::Constant { .. }));
+}
+
 #[test]
 fn counted_pictures_are_held_by_their_numbers() {
     let source = joined("held.ts", H264, clocks([40, 3]));
