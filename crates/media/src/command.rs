@@ -15,7 +15,8 @@ pub use seen::{SEEN, Seen, SeenReader};
 pub use still::still_argv;
 pub use verdict::{Attempts, Outcome, Step};
 
-use crate::probe::{Demuxer, input_argv};
+use crate::plan::Plan;
+use crate::probe::{input_argv, with_jumps};
 use crate::time::{AUDIO_RATE, TICKS_PER_SECOND, ticks_to_decimal};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,10 @@ const LEAD_SECONDS: i64 = 1000;
 pub(crate) const LEAD_TICKS: i64 = LEAD_SECONDS * TICKS_PER_SECOND;
 /// [`LEAD_SECONDS`] in audio samples.
 pub(crate) const LEAD_SAMPLES: i64 = LEAD_SECONDS * AUDIO_RATE;
+/// Where the clock of a transport stream overflows (ISO/IEC 13818-1 §2.4.3.7).
+const OVERFLOW_TICKS: i64 = 1 << 33;
+/// What lies further below the timeline's zero comes after an overflow.
+const OVERFLOW_SLACK_TICKS: i64 = 30 * TICKS_PER_SECOND;
 
 /// How far before its chunk a job begins to decode. Each is slower and surer than the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,13 +49,27 @@ fn opening() -> Vec<String> {
 }
 
 /// The input: seek if any, limits, demuxer, URL. Timestamps are the source's own, the cut is left to the filters.
-fn input(demuxer: Demuxer, url: &str, seek_ticks: Option<i64>) -> Vec<String> {
+fn input(plan: &Plan, url: &str, seek_ticks: Option<i64>) -> Vec<String> {
     let mut argv = words("-copyts -noaccurate_seek -threads 1 -max_pixels 35389440");
     if let Some(ticks) = seek_ticks {
-        argv.extend(["-seek_timestamp".to_owned(), "1".to_owned(), "-ss".to_owned(), ticks_to_decimal(ticks)]);
+        let own = ticks_to_decimal(with_jumps(&plan.jumps, ticks));
+        argv.extend(["-seek_timestamp".to_owned(), "1".to_owned(), "-ss".to_owned(), own]);
     }
-    argv.extend(input_argv(demuxer, url));
+    argv.extend(input_argv(plan.demuxer, url));
     argv
+}
+
+/// The first filters, with a comma after each: they take the jumps out of the source's clock. `setpts` is the filter's name, which is another for
+/// sound.
+fn clock(plan: &Plan, setpts: &str) -> String {
+    if plan.jumps.is_empty() {
+        return String::new();
+    }
+    // What lies more than half the clock's range after the start, ffmpeg takes for what was before an overflow, but only behind a seek.
+    let lowest = plan.origin_ticks - OVERFLOW_SLACK_TICKS;
+    let overflow = format!("{setpts}='PTS+round(lt(T*90000,{lowest})*{OVERFLOW_TICKS}/90000/TB)'");
+    let jumps = plan.jumps.iter().map(|jump| format!("gte(T*90000,{})*{}", jump.middle_ticks(), jump.by_ticks));
+    format!("{overflow},{setpts}='PTS-round(({})/90000/TB)',", jumps.collect::<Vec<_>>().join("+"))
 }
 
 /// Output options that keep every word of the source out of the result.

@@ -1,7 +1,7 @@
 //! The plan of a version: everything its jobs need, derived once from the facts and kept in the catalog.
 
 use crate::ladder::{Rendition, ladder};
-use crate::probe::{Cadence, Colour, Demuxer, Facts, VideoFacts};
+use crate::probe::{Cadence, Colour, Demuxer, Facts, Jump, VideoFacts};
 use crate::time::{Rational, ticks_to_seconds};
 use crate::timeline::{self, Chunk, Segment};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,9 @@ pub struct Plan {
     pub origin_ticks: i64,
     /// The timeline's length.
     pub duration_ticks: i64,
+    /// Where the source's own clock jumps. All times here are of the clock without, as if it went on; the commands know.
+    #[serde(default)]
+    pub jumps: Vec<Jump>,
     /// Only a part of the source is there.
     pub truncated: bool,
     /// Segments of every rendition, audio included.
@@ -111,6 +114,7 @@ impl Plan {
             demuxer: facts.demuxer,
             origin_ticks: facts.origin_ticks(),
             duration_ticks,
+            jumps: facts.jumps.clone(),
             truncated: facts.truncated,
             segments,
             video,

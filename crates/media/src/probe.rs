@@ -7,6 +7,7 @@
 
 mod coverage;
 mod facts;
+mod jumps;
 mod pictures;
 mod refusal;
 mod scan;
@@ -15,9 +16,11 @@ mod streams;
 
 pub use coverage::enough_decoded;
 pub use facts::{AudioFacts, Colour, Facts, VideoFacts};
+pub use jumps::Jump;
+pub(crate) use jumps::with_jumps;
 pub use pictures::{Cadence, Keyframe, PictureTimes};
 pub use refusal::{Code, Refusal};
-pub use scan::{AudioSpan, MAX_PICTURES, PacketScan, Packets, Picture};
+pub use scan::{AudioSpan, MAX_PICTURES, PacketScan, Packets, Pause, Picture};
 pub use sniff::{Container, Demuxer, HEAD_BYTES, sniff};
 pub use streams::{Chosen, Stream, StreamReport};
 
@@ -33,7 +36,6 @@ pub const MAX_DURATION_S: i64 = 12 * 3600;
 pub const MAX_RATE: i64 = 240;
 /// Most tracks a container may hold.
 pub const MAX_STREAMS: u32 = 64;
-
 /// The options in front of every `-i`: the demuxer is forced, the protocols are the door's, the probing is bounded.
 /// The same list goes to ffprobe and ffmpeg, so that both number the streams alike.
 pub fn input_argv(demuxer: Demuxer, url: &str) -> Vec<String> {
@@ -94,6 +96,6 @@ pub(crate) mod tests_support {
 
     /// A whole MP4 of that video alone.
     pub(crate) fn facts(video: VideoFacts) -> Facts {
-        Facts { demuxer: Demuxer::Mov, size_bytes: 1_000_000, video: Some(video), audio: None, truncated: false }
+        Facts { demuxer: Demuxer::Mov, size_bytes: 1_000_000, video: Some(video), audio: None, jumps: Vec::new(), truncated: false }
     }
 }

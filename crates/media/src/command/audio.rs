@@ -1,28 +1,45 @@
 //! The whole sound, once.
 
-use super::{LEAD_SAMPLES, anonymous, fragments, input, opening, put, words};
+use super::{LEAD_SAMPLES, LEAD_TICKS, anonymous, clock, fragments, input, opening, put, words};
 use crate::plan::{AudioPlan, Plan};
-use crate::time::{AUDIO_RATE, Rational};
+use crate::time::{AUDIO_RATE, Rational, ticks_to_decimal};
 
 /// Arguments for ffmpeg: AAC-LC stereo at 48 kHz of the whole source, holes filled with silence (unless pictures and samples are numbered: then
 /// closed, as the picture's are), PUT to `{sink_url}/audio` as fragmented MP4.
 pub fn audio_argv(plan: &Plan, audio: &AudioPlan, source_url: &str, sink_url: &str) -> Vec<String> {
-    let samples = |ticks: i64| Rational::TICK.rescale(ticks, Rational::AUDIO);
-    // A second more than was seen: the last packets decode to as much sound as they hold, but not to endless sound.
-    let end = samples(audio.end_ticks) + AUDIO_RATE;
-    let shift = LEAD_SAMPLES - samples(plan.origin_ticks);
-    // By default only holes above 0.1 s are filled; a frame's worth is heard as lips out of step.
-    let numbered = audio.counted_from_ticks.map_or(String::new(), |from| format!("asetpts=N/SR/TB+({from})/90000/TB,"));
-    let graph = format!(
-        "[0:{}]{numbered}aresample=48000:async=1:min_hard_comp=0.02,aformat=sample_fmts=fltp:sample_rates=48000:channel_layouts=stereo,atrim=end_pts={end},asetpts=PTS+{shift}[audio]",
-        audio.stream
-    );
+    let (filters, lead) = match audio.counted_from_ticks {
+        Some(from) => (counted(audio.end_ticks - from), Some(LEAD_TICKS + from - plan.origin_ticks)),
+        None => (clock(plan, "asetpts") + &timed(plan.origin_ticks, audio.end_ticks), None),
+    };
     let mut argv = opening();
-    argv.extend(input(plan.demuxer, source_url, None));
-    argv.extend(["-filter_complex".to_owned(), graph, "-map".to_owned(), "[audio]".to_owned()]);
+    argv.extend(input(plan, source_url, None));
+    argv.extend(["-filter_complex".to_owned(), format!("[0:{}]{filters}[audio]", audio.stream), "-map".to_owned(), "[audio]".to_owned()]);
     argv.extend(words("-c:a aac -profile:a aac_low -b:a 128k -threads 1 -flags:a +bitexact -frag_duration 2000000"));
+    argv.extend(lead.into_iter().flat_map(|ticks| ["-output_ts_offset".to_owned(), ticks_to_decimal(ticks)]));
     argv.extend(anonymous());
     argv.extend(fragments(""));
     argv.extend(put(sink_url, "audio"));
     argv
+}
+
+/// What every sound becomes.
+const STEREO: &str = "aformat=sample_fmts=fltp:sample_rates=48000:channel_layouts=stereo";
+
+fn samples(ticks: i64) -> i64 {
+    Rational::TICK.rescale(ticks, Rational::AUDIO)
+}
+
+/// Sound at its own times.
+fn timed(origin_ticks: i64, end_ticks: i64) -> String {
+    // A second more than was seen: the last packets decode to as much sound as they hold, but not to endless sound.
+    let end = samples(end_ticks) + AUDIO_RATE;
+    let shift = LEAD_SAMPLES - samples(origin_ticks);
+    // By default only holes above 0.1 s are filled; a frame's worth is heard as lips out of step.
+    format!("aresample=48000:async=1:min_hard_comp=0.02,{STEREO},atrim=end_pts={end},asetpts=PTS+{shift}")
+}
+
+/// Sound without times: ffmpeg then counts the samples that it encodes. Numbers given by a filter would begin anew with every change of the
+/// source's channels or rate, at which ffmpeg makes the filters anew.
+fn counted(length_ticks: i64) -> String {
+    format!("asetpts=NAN,aresample=48000,{STEREO},atrim=end_sample={}", samples(length_ticks) + AUDIO_RATE)
 }

@@ -1,6 +1,6 @@
 //! One chunk, all renditions, one decode.
 
-use super::{LEAD_TICKS, StartLevel, anonymous, fragments, input, opening, put, seen, words};
+use super::{LEAD_TICKS, StartLevel, anonymous, clock, fragments, input, opening, put, seen, words};
 use crate::ladder::Rendition;
 use crate::plan::{Plan, VideoPlan};
 use crate::probe::{Cadence, Colour};
@@ -44,13 +44,22 @@ impl EncodeJob<'_> {
             StartLevel::FromStart => None,
         }
     }
+
+    /// Whether its filters count or repeat pictures. Where the source's size changes ffmpeg makes filters anew, and these would begin anew: they stay,
+    /// and a first one keeps changes of size and format from those after it.
+    fn remembers(&self) -> bool {
+        self.mode == Mode::Hold || self.video.cadence != Cadence::Source
+    }
 }
 
 /// Arguments for ffmpeg: reads `source_url`, PUTs one fragmented MP4 per rendition to `{sink_url}/{name}`, and, for a
 /// chunk with [`Evidence`](crate::timeline::Evidence), the list of decoded pictures to `{sink_url}/seen`; progress on stdout.
 pub fn encode_argv(job: &EncodeJob<'_>, source_url: &str, sink_url: &str) -> Vec<String> {
     let mut argv = opening();
-    argv.extend(input(job.plan.demuxer, source_url, job.seek_ticks()));
+    if job.remembers() {
+        argv.extend(words("-reinit_filter 0"));
+    }
+    argv.extend(input(job.plan, source_url, job.seek_ticks()));
     argv.extend(["-filter_complex".to_owned(), graph(job)]);
     let keys: Vec<String> = idr_ticks(job).map(|ticks| ticks_to_decimal(ticks - job.chunk.start_ticks() + LEAD_TICKS)).collect();
     for rendition in job.renditions {
@@ -89,7 +98,9 @@ fn graph(job: &EncodeJob<'_>) -> String {
     let distinct = "select='isnan(prev_selected_pts)+gt(pts,prev_selected_pts)'";
     let shift = LEAD_TICKS - first_ticks;
     let seen = seen::branch(job, distinct).unwrap_or_default();
-    let mut graph = format!("[0:{}]{seen}{cut}{deinterlace},settb=1/90000,{distinct},setpts=PTS+{shift}", job.video.stream);
+    let clock = clock(job.plan, "setpts");
+    let alike = if job.remembers() { "scale," } else { "" };
+    let mut graph = format!("[0:{}]{alike}{clock}{seen}{cut}{deinterlace},settb=1/90000,{distinct},setpts=PTS+{shift}", job.video.stream);
     let mut renditions = job.renditions.iter().rev().peekable();
     let mut colour = format!(",{}", colour(&job.video.colour));
     while let Some(rendition) = renditions.next() {

@@ -1,6 +1,6 @@
 //! The poster.
 
-use super::{StartLevel, anonymous, input, opening, put, words};
+use super::{StartLevel, anonymous, clock, input, opening, put, words};
 use crate::plan::{Plan, VideoPlan};
 
 /// Arguments for ffmpeg: one JPEG from about a tenth of the way in, PUT to `{sink_url}/poster`. [`StartLevel::FromStart`] takes the first
@@ -13,8 +13,8 @@ pub fn still_argv(plan: &Plan, video: &VideoPlan, level: StartLevel, source_url:
     };
     let scale = format!("scale={}:{}:flags=bicubic:out_range=pc,setsar=1,format=yuvj420p", poster.width, poster.height);
     let mut argv = opening();
-    argv.extend(input(plan.demuxer, source_url, seek));
-    argv.extend(["-filter_complex".to_owned(), format!("[0:{}]{cut}{scale}[poster]", video.stream)]);
+    argv.extend(input(plan, source_url, seek));
+    argv.extend(["-filter_complex".to_owned(), format!("[0:{}]{}{cut}{scale}[poster]", video.stream, clock(plan, "setpts"))]);
     argv.extend(words("-map [poster] -frames:v 1 -fps_mode passthrough -c:v mjpeg -q:v 3 -threads 1 -flags:v +bitexact"));
     argv.extend(anonymous());
     argv.extend(words("-f image2pipe"));

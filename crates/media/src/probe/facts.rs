@@ -1,6 +1,7 @@
 //! The conclusions: which streams, what they are, when they show, how much is there.
 
 use super::coverage::is_truncated;
+use super::jumps::{self, Jump};
 use super::pictures::{Analysis, Cadence, Keyframe, PictureTimes, analyse, steady};
 use super::refusal::{Code, Refusal};
 use super::scan::Packets;
@@ -24,6 +25,9 @@ pub struct Facts {
     pub video: Option<VideoFacts>,
     /// The sound, if any.
     pub audio: Option<AudioFacts>,
+    /// Where the source's clock jumps; all times here are without, as if it went on.
+    #[serde(default)]
+    pub jumps: Vec<Jump>,
     /// Less than all, at least half of it is there.
     pub truncated: bool,
 }
@@ -55,7 +59,7 @@ pub struct VideoFacts {
     pub rate: Rational,
     /// Seconds per unit of the times below.
     pub time_base: Rational,
-    /// When pictures are expected: packets read, hidden ones left out.
+    /// When pictures are expected: packets read, hidden ones left out. In the order of the file where they are only counted.
     pub pictures: PictureTimes,
     /// Those of them whose packets are large enough to hold a picture: some codecs repeat the last one by a packet of next to nothing.
     pub solid: PictureTimes,
@@ -114,17 +118,19 @@ impl Facts {
             check_picture(stream, &packets)?;
         }
         let truncated = truncated(container, size_bytes, report, stream, audio.as_ref(), &mut packets)?;
-        let span = audio.as_ref().and_then(|audio| Some((audio.time_base, *packets.audio.get(&audio.stream)?)));
-        let sound_pause_ticks = span.filter(|_| container.demuxer == Demuxer::MpegTs).map(|(base, span)| base.ticks(span.pause));
-        let mut video = stream.map(|stream| video_facts(stream, &packets, sound_pause_ticks)).transpose()?;
+        let jumps = match (stream, &mut audio) {
+            (Some(stream), Some(audio)) if container.demuxer == Demuxer::MpegTs => take_jumps_out(stream, audio, &mut packets)?,
+            _ => Vec::new(),
+        };
+        let mut video = stream.map(|stream| video_facts(stream, &packets)).transpose()?;
         let is_counted = video.as_ref().is_some_and(|video| matches!(video.cadence, Cadence::Counted { .. }));
-        if let (true, Some(audio), Some((_, span))) = (is_counted, &mut audio, span) {
-            audio.end_pts = audio.start_pts.saturating_add(span.length);
+        if let (true, Some(audio)) = (is_counted, &mut audio) {
+            number(audio, &packets);
         }
         if let Some(video) = &mut video {
             fill_tail(video, audio.as_ref());
         }
-        let facts = Self { demuxer: container.demuxer, size_bytes, video, audio, truncated };
+        let facts = Self { demuxer: container.demuxer, size_bytes, video, audio, jumps, truncated };
         facts.check_length(&packets)?;
         Ok(facts)
     }
@@ -169,6 +175,26 @@ impl VideoFacts {
             Cadence::Counted { rate } => self.start_ticks().unwrap_or(0) + rate.inverse().ticks(self.pictures.0.len() as i64),
             _ => self.time_base.ticks(self.end_pts),
         }
+    }
+}
+
+/// Finds where the clock jumps and makes it go on, for both. Only a transport stream's clock may be set anew.
+fn take_jumps_out(stream: &Stream, audio: &mut AudioFacts, packets: &mut Packets) -> Result<Vec<Jump>, Refusal> {
+    let base = stream.time_base.as_deref().and_then(Rational::parse).ok_or(Code::BrokenContainer)?;
+    let Some(span) = packets.audio.get(&audio.stream) else { return Ok(Vec::new()) };
+    let jumps = jumps::find(&packets.video, base, span, audio.time_base);
+    jumps::take_out(&jumps, &mut packets.video, base);
+    for pts in [&mut audio.start_pts, &mut audio.end_pts] {
+        *pts = Rational::TICK.rescale(jumps::without_jumps(&jumps, audio.time_base.ticks(*pts)), audio.time_base);
+    }
+    Ok(jumps)
+}
+
+/// Sound whose samples are numbered from the first one in the file.
+fn number(audio: &mut AudioFacts, packets: &Packets) {
+    if let Some(span) = packets.audio.get(&audio.stream) {
+        audio.start_pts = span.first_pts;
+        audio.end_pts = span.first_pts.saturating_add(span.length);
     }
 }
 
@@ -219,13 +245,13 @@ fn audio_facts(stream: &Stream, packets: &Packets) -> Option<AudioFacts> {
     })
 }
 
-fn video_facts(stream: &Stream, packets: &Packets, sound_pause_ticks: Option<i64>) -> Result<VideoFacts, Refusal> {
+fn video_facts(stream: &Stream, packets: &Packets) -> Result<VideoFacts, Refusal> {
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
     let codec = stream.codec_name.clone().unwrap_or_default();
     let time_base = stream.time_base.as_deref().and_then(Rational::parse).ok_or(Code::BrokenContainer)?;
     let claimed = stream.avg_frame_rate.as_deref().and_then(Rational::parse);
     let Analysis { times, solid, end_pts, keyframes, cadence, rate } =
-        analyse(&packets.video, time_base, &codec, claimed, sound_pause_ticks).ok_or(Code::NoMediaData)?;
+        analyse(&packets.video, time_base, &codec, claimed).ok_or(Code::NoMediaData)?;
     let profile = match &stream.profile {
         Some(Scalar::Text(profile)) => profile.clone(),
         _ => String::new(),

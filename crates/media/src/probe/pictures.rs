@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 /// Above this many pictures per second, kept up for a second, they are thinned out.
 const MAX_OUTPUT_RATE: f64 = 61.0;
 /// A pause longer than this many seconds is filled with repeated pictures, so that no segment grows without bound.
-const MAX_PAUSE_S: i64 = 60;
+pub(super) const MAX_PAUSE_S: i64 = 60;
 
 /// Largest packet that may stand for no picture of its own: ffmpeg's bound for MPEG-4's pictures that are not coded.
 const MAX_EMPTY_BYTES: u64 = 19;
 
-/// Picture and sound that pause alike within this did not pause: the clock jumped.
-const SHARED_JUMP_SLACK_TICKS: i64 = 2 * crate::time::TICKS_PER_SECOND;
+/// Rates nearer than this are one: half a second in three hours.
+const SAME_RATE: f64 = 0.000_05;
 
 /// How picture times of the output relate to those of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub enum Cadence {
         /// Pictures per second.
         rate: Rational,
     },
-    /// Timestamps run backwards, or jump ahead with those of the sound: pictures are numbered from the first one, which means decoding from the start every time.
+    /// Timestamps run backwards: pictures are numbered from the first one, which means decoding from the start every time.
     Counted {
         /// Pictures per second.
         rate: Rational,
@@ -44,7 +44,7 @@ pub struct Keyframe {
     pub clean: bool,
 }
 
-/// Presentation times in ascending order, in the stream's time base; serialised as runs of equal distances.
+/// Presentation times in the stream's time base, ascending but where the clock runs back; serialised as runs of equal distances.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Runs", into = "Runs")]
 pub struct PictureTimes(pub Vec<i64>);
@@ -90,67 +90,57 @@ pub(super) struct Analysis {
     pub rate: Rational,
 }
 
-/// Takes packets in decode order, their time base, the codec, the rate the header claims and, of a container whose clock may start anew, the
-/// longest pause in the sound; gives `None` when no picture can be shown.
-pub(super) fn analyse(
-    packets: &[Picture],
-    base: Rational,
-    codec: &str,
-    claimed: Option<Rational>,
-    sound_pause_ticks: Option<i64>,
-) -> Option<Analysis> {
+/// Takes packets in decode order, their time base, the codec and the rate the header claims; gives `None` when no picture can be shown.
+pub(super) fn analyse(packets: &[Picture], base: Rational, codec: &str, claimed: Option<Rational>) -> Option<Analysis> {
     let first_key = packets.iter().position(|packet| packet.key)?;
     let packets = &packets[first_key..];
-    let shown_at = |packet: &Picture| packet.pts.or(packet.dts);
     let key_time = shown_at(&packets[0]);
-    // ffmpeg's H.264 decoder shows pictures that lead the very first keyframe; those of other codecs drop them.
-    let leads = |time: i64| codec != "h264" && key_time.is_some_and(|key| time < key);
+    let first_group = packets.iter().skip(1).position(|packet| packet.key).map_or(packets.len(), |at| at + 1);
+    // ffmpeg's H.264 decoder shows pictures that lead the very first keyframe; those of other codecs drop them. What lies below it further on
+    // leads nothing: the clock ran back.
+    let leads = |&(at, packet): &(usize, &Picture)| {
+        codec != "h264" && at < first_group && shown_at(packet).is_some_and(|time| key_time.is_some_and(|key| time < key))
+    };
+    let visible = packets.iter().enumerate().filter(|item| !item.1.discard && !leads(item)).map(|(_, packet)| packet);
     let times_of = |packets: &mut dyn Iterator<Item = &Picture>| {
-        let mut times: Vec<i64> = packets.filter_map(shown_at).filter(|&time| !leads(time)).collect();
+        let mut times: Vec<i64> = packets.filter_map(shown_at).collect();
         times.sort_unstable();
         times
     };
-    let visible = packets.iter().filter(|packet| !packet.discard);
     let every = times_of(&mut visible.clone());
     let mut times = every.clone();
     times.dedup();
     let mut solid = times_of(&mut visible.clone().filter(|packet| packet.size_bytes > MAX_EMPTY_BYTES));
     solid.dedup();
+    if solid.is_empty() {
+        // However small: nothing tells a picture from a repetition here, and nothing at all would be expected to decode.
+        solid.clone_from(&times);
+    }
     let (first, last) = (*times.first()?, *times.last()?);
     let step = typical_step(&times).unwrap_or_else(|| claimed.map_or(0, |rate| rate.inverse().rescale(1, base)).max(1));
-    let claimed_end = visible.filter(|packet| shown_at(packet) == Some(last)).map(|packet| packet.duration).max().unwrap_or(0);
+    let claimed_end = visible.clone().filter(|packet| shown_at(packet) == Some(last)).map(|packet| packet.duration).max().unwrap_or(0);
     let length = if (1..=step.saturating_mul(10)).contains(&claimed_end) { claimed_end } else { step };
     let rate = mean_rate(times.len(), last - first, base).or(claimed).unwrap_or(Rational { num: 25, den: 1 });
-    let trouble = Trouble {
-        untimed: packets.iter().any(|packet| packet.pts.is_none()),
-        doubled: (every.len() - times.len()) * 50 > every.len(),
-        sound_pause_ticks,
+    let trouble =
+        Trouble { untimed: packets.iter().any(|packet| packet.pts.is_none()), doubled: (every.len() - times.len()) * 50 > every.len() };
+    let sane = claimed.filter(|rate| (1.0..MAX_OUTPUT_RATE).contains(&rate.as_f64()));
+    let recordings = recordings(visible, base);
+    let (cadence, times) = match recordings.len() {
+        1 => (cadence(&times, base, rate, sane, &trouble), times),
+        // In the order of the file, so that the first is that of the picture shown first, be it the latest of all.
+        _ => (Cadence::Counted { rate: counted_rate(&recordings, base, sane) }, recordings.concat()),
     };
-    let cadence = cadence(&times, packets, base, rate, claimed, &trouble);
-    // Where pictures are only counted, two at one time are two.
-    let times = if matches!(cadence, Cadence::Counted { .. }) { every } else { times };
     Some(Analysis { end_pts: last.saturating_add(length), keyframes: keyframes(packets), times, solid, cadence, rate })
 }
 
 struct Trouble {
     untimed: bool,
     doubled: bool,
-    sound_pause_ticks: Option<i64>,
 }
 
-fn cadence(times: &[i64], packets: &[Picture], base: Rational, rate: Rational, claimed: Option<Rational>, trouble: &Trouble) -> Cadence {
-    let sane = claimed.filter(|rate| (1.0..MAX_OUTPUT_RATE).contains(&rate.as_f64()));
-    if runs_backwards(packets, base) {
-        return Cadence::Counted { rate: sane.unwrap_or(Rational { num: 25, den: 1 }) };
-    }
+fn cadence(times: &[i64], base: Rational, rate: Rational, sane: Option<Rational>, trouble: &Trouble) -> Cadence {
     let pause = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
     let paused = base.ticks(pause) > MAX_PAUSE_S * crate::time::TICKS_PER_SECOND;
-    let shared = |sound: i64| (base.ticks(pause) - sound).abs() <= SHARED_JUMP_SLACK_TICKS;
-    if paused && trouble.sound_pause_ticks.is_some_and(shared) {
-        let step = base.ticks(typical_step(times).unwrap_or(0)).clamp(1500, crate::time::TICKS_PER_SECOND);
-        let usual = Rational { num: crate::time::TICKS_PER_SECOND as u32, den: step as u32 };
-        return Cadence::Counted { rate: sane.filter(|rate| (rate.as_f64() / usual.as_f64() - 1.0).abs() < 0.01).unwrap_or(usual) };
-    }
     let lasting = base.ticks(times[times.len() - 1] - times[0]) >= crate::time::TICKS_PER_SECOND;
     if rate.as_f64() > MAX_OUTPUT_RATE && lasting {
         return Cadence::Constant { rate: thinned(rate) };
@@ -175,18 +165,48 @@ fn thinned(rate: Rational) -> Rational {
     close.unwrap_or(Rational { num: (value.round() as u32).clamp(1, 60), den: 1 })
 }
 
-/// Decode times that jump back by more than a second: a clip edited without renumbering, or a stream restarted.
-fn runs_backwards(packets: &[Picture], base: Rational) -> bool {
-    let second = Rational { num: 1, den: 1 }.rescale(1, base).max(1);
-    let mut latest = i64::MIN;
-    packets.iter().filter_map(|packet| packet.dts.or(packet.pts)).any(|time| {
-        let back = latest != i64::MIN && time < latest.saturating_sub(second);
-        latest = latest.max(time);
-        back
-    })
+fn shown_at(packet: &Picture) -> Option<i64> {
+    packet.pts.or(packet.dts)
 }
 
-fn typical_step(times: &[i64]) -> Option<i64> {
+/// Tells of each packet in turn whether its decode time jumps back by more than a second: a clip edited without renumbering, or a stream restarted.
+pub(super) fn restarts(base: Rational) -> impl FnMut(&Picture) -> bool {
+    let second = Rational { num: 1, den: 1 }.rescale(1, base).max(1);
+    let mut latest = i64::MIN;
+    move |packet| {
+        let Some(time) = packet.dts.or(packet.pts) else { return false };
+        let is_back = latest != i64::MIN && time < latest.saturating_sub(second);
+        latest = if is_back { time } else { latest.max(time) };
+        is_back
+    }
+}
+
+/// All times, two at one time being two, ascending in each of the recordings that lie one after the other in the file.
+fn recordings<'a>(packets: impl Iterator<Item = &'a Picture>, base: Rational) -> Vec<Vec<i64>> {
+    let (mut all, mut is_restart) = (vec![Vec::new()], restarts(base));
+    for packet in packets {
+        if is_restart(packet) {
+            all.push(Vec::new());
+        }
+        all.iter_mut().last().into_iter().for_each(|times| times.extend(shown_at(packet)));
+    }
+    all.iter_mut().for_each(|times| times.sort_unstable());
+    all
+}
+
+/// The rate at which all pictures take as long as their recordings do, so that lost ones do not part them from the sound; the claimed one if that
+/// is the same.
+fn counted_rate(recordings: &[Vec<i64>], base: Rational, sane: Option<Rational>) -> Rational {
+    let longest = Rational { num: 1, den: 1 }.rescale(MAX_PAUSE_S, base);
+    let steps = recordings.iter().flat_map(|times| times.windows(2)).map(|pair| pair[1] - pair[0]).filter(|&step| step <= longest);
+    let (count, span) = steps.fold((0, 0), |(count, span), step| (count + 1, span + step));
+    let fits = |rate: &Rational| (1.0..MAX_OUTPUT_RATE).contains(&rate.as_f64());
+    let Some(measured) = mean_rate(count + 1, span, base).filter(fits) else { return sane.unwrap_or(Rational { num: 25, den: 1 }) };
+    sane.filter(|rate| (rate.as_f64() / measured.as_f64() - 1.0).abs() < SAME_RATE).unwrap_or(measured)
+}
+
+/// The median distance of ascending times.
+pub(super) fn typical_step(times: &[i64]) -> Option<i64> {
     let mut steps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let middle = steps.len().checked_sub(1)? / 2;
     Some(*steps.select_nth_unstable(middle).1)
@@ -225,24 +245,39 @@ mod tests {
     #[test]
     fn leading_pictures_of_the_first_keyframe_count_in_h264_only() {
         let packets = [packet(0, -40, false), packet(120, 0, true), packet(40, 40, false), packet(160, 80, false)];
-        assert_eq!(analyse(&packets, MS, "h264", None, None).unwrap().times, [40, 120, 160]);
-        let hevc = analyse(&packets, MS, "hevc", None, None).unwrap();
+        assert_eq!(analyse(&packets, MS, "h264", None).unwrap().times, [40, 120, 160]);
+        let hevc = analyse(&packets, MS, "hevc", None).unwrap();
         assert_eq!((hevc.times, hevc.end_pts, hevc.keyframes[0].clean), (vec![120, 160], 200, false));
     }
 
     #[test]
-    fn cadence_follows_the_timestamps() {
-        let beside = |times: &[i64], sound_pause_s: Option<i64>| {
-            let packets: Vec<_> = times.iter().map(|&t| packet(t, t, true)).collect();
-            analyse(&packets, MS, "h264", None, sound_pause_s.map(|seconds| seconds * 90_000)).unwrap().cadence
+    fn what_follows_a_restart_lower_leads_nothing() {
+        let first = [packet(9080, 9000, true), packet(9000, 9040, false), packet(9120, 9080, false)];
+        let second = [packet(80, 0, true), packet(0, 40, false), packet(40, 80, false), packet(120, 120, false)];
+        let times = |codec| analyse(&[&first[..], &second[..]].concat(), MS, codec, None).unwrap().times;
+        assert_eq!(times("mpeg2video"), [9080, 9120, 0, 40, 80, 120]);
+        assert_eq!(times("h264"), [9000, 9080, 9120, 0, 40, 80, 120]);
+    }
+
+    #[test]
+    fn pictures_that_are_all_of_next_to_nothing_count() {
+        let sized = |sizes: [u64; 3]| {
+            let packets = sizes.map(|size_bytes| Picture { size_bytes, ..packet(40 * size_bytes as i64, 0, true) });
+            analyse(&packets, MS, "zlib", None).unwrap().solid
         };
-        let kind = |times: &[i64]| beside(times, None);
-        let jump = [0, 40, 80, 90_000, 90_040];
-        assert_eq!(beside(&jump, Some(89)), Cadence::Counted { rate: Rational { num: 90_000, den: 3600 } });
-        assert!(matches!(beside(&jump, Some(0)), Cadence::Constant { .. }), "the sound goes on over a slide");
+        assert_eq!(sized([15, 16, 19]), [600, 640, 760]);
+        assert_eq!(sized([15, 16, 20]), [800]);
+    }
+
+    #[test]
+    fn cadence_follows_the_timestamps() {
+        let kind = |times: &[i64]| {
+            let packets: Vec<_> = times.iter().map(|&t| packet(t, t, true)).collect();
+            analyse(&packets, MS, "h264", None).unwrap().cadence
+        };
         assert_eq!(kind(&[0, 40, 80, 5000]), Cadence::Source);
         assert!(matches!(kind(&[0, 40, 80, 90_000]), Cadence::Constant { .. }));
-        assert!(matches!(kind(&[9000, 9040, 0, 40]), Cadence::Counted { .. }));
+        assert_eq!(kind(&[9000, 9040, 9080, 0, 60, 120]), Cadence::Counted { rate: Rational { num: 20_000, den: 1000 } });
         assert_eq!(kind(&[0, 2, 4, 6]), Cadence::Source, "a burst is no frame rate");
         let fast: Vec<i64> = (0..240).map(|i| i * 25 / 3).collect();
         assert_eq!(kind(&fast), Cadence::Constant { rate: Rational { num: 60, den: 1 } });

@@ -26,9 +26,23 @@ pub struct Picture {
     pub discard: bool,
 }
 
-/// What the packets of one audio stream cover.
+/// Most pauses in the sound remembered, the longest ones.
+const MAX_PAUSES: usize = 64;
+
+/// A time between two packets, in units of their stream's time base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// The latest end so far.
+    pub end_pts: i64,
+    /// When the next packet begins.
+    pub next_pts: i64,
+}
+
+/// What the packets of one audio stream cover.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AudioSpan {
+    /// Presentation time of the first packet in the file, in units of the stream's time base; not the earliest where the clock runs back.
+    pub first_pts: i64,
     /// Earliest presentation time, in units of the stream's time base.
     pub start_pts: i64,
     /// End of the latest packet.
@@ -37,8 +51,8 @@ pub struct AudioSpan {
     pub packets: u64,
     /// How long all packets together last.
     pub length: i64,
-    /// The longest time between the latest end so far and the next packet.
-    pub pause: i64,
+    /// The longest pauses, in no order.
+    pub pauses: Vec<Pause>,
 }
 
 /// Everything the packets say.
@@ -110,12 +124,33 @@ impl PacketScan {
     fn take_audio(&mut self, stream: u32, packet: Picture) {
         let Some(pts) = packet.pts.or(packet.dts).filter(|_| !packet.discard) else { return };
         let end = pts.saturating_add(packet.duration.max(0));
-        let span = self.packets.audio.entry(stream).or_insert(AudioSpan { start_pts: pts, end_pts: pts, packets: 0, length: 0, pause: 0 });
-        span.pause = span.pause.max(pts.saturating_sub(span.end_pts));
+        let span = self.packets.audio.entry(stream).or_insert(AudioSpan {
+            first_pts: pts,
+            start_pts: pts,
+            end_pts: pts,
+            packets: 0,
+            length: 0,
+            pauses: Vec::new(),
+        });
+        span.take_pause(Pause { end_pts: span.end_pts, next_pts: pts });
         span.length = span.length.saturating_add(packet.duration.max(0));
         span.start_pts = span.start_pts.min(pts);
         span.end_pts = span.end_pts.max(end);
         span.packets += 1;
+    }
+}
+
+impl AudioSpan {
+    fn take_pause(&mut self, pause: Pause) {
+        let length = |pause: &Pause| pause.next_pts.saturating_sub(pause.end_pts);
+        if length(&pause) <= 0 {
+            return;
+        }
+        self.pauses.push(pause);
+        if self.pauses.len() > MAX_PAUSES {
+            let shortest = (0..self.pauses.len()).min_by_key(|&at| length(&self.pauses[at])).unwrap_or(0);
+            self.pauses.swap_remove(shortest);
+        }
     }
 }
 
@@ -163,7 +198,21 @@ mod tests {
             assert_eq!(packets.video.len(), 2);
             assert_eq!((packets.video[0].pts, packets.video[0].dts, packets.video[0].key), (Some(10), None, true));
             assert!(packets.video[1].discard && packets.cut_short);
-            assert_eq!(packets.audio[&1], AudioSpan { start_pts: 7, end_pts: 11, packets: 1, length: 4, pause: 0 });
+            assert_eq!(packets.audio[&1], AudioSpan { first_pts: 7, start_pts: 7, end_pts: 11, packets: 1, length: 4, pauses: Vec::new() });
         }
+    }
+
+    #[test]
+    fn the_longest_pauses_are_remembered() {
+        let mut scan = PacketScan::new(Chosen { video: None, audio: vec![1] });
+        let mut pts = 0;
+        for step in (1..=500).rev().chain(1..=600) {
+            pts += step;
+            scan.push(format!("stream_index=1|pts={pts}|duration=0\n").as_bytes());
+        }
+        let pauses = scan.finish("").audio.remove(&1).unwrap().pauses;
+        let mut lengths: Vec<i64> = pauses.iter().map(|pause| pause.next_pts - pause.end_pts).collect();
+        lengths.sort_unstable();
+        assert_eq!((lengths.len(), lengths[0], lengths[63]), (64, 537, 600));
     }
 }

@@ -50,15 +50,13 @@ fn publish(prefix: &str) -> Option<(u64, u32, bool)> {
 
 #[test]
 fn damaged_but_published() {
-    for (prefix, expected) in [
-        ("g21", (75, 0, false)),
-        ("g23_trunc60", (43, 0, true)),
-        ("g23_cut_short", (70, 0, true)),
-        ("r15", (30, 0, false)),
-        ("r20", (30, 0, false)),
-    ] {
+    for (prefix, expected) in [("g21", (75, 0, false)), ("g23_trunc60", (43, 0, true)), ("r15", (30, 0, false)), ("r20", (30, 0, false))] {
         let Some(got) = publish(prefix) else { continue };
         assert_eq!(got, expected, "{prefix}");
+    }
+    // Made by `scripts/make-samples`: where seven tenths of the bytes end is for the encoder's build to say.
+    if let Some((expected, missing, truncated)) = publish("g23_cut_short") {
+        assert!((60..=75).contains(&expected) && missing == 0 && truncated, "g23_cut_short: {missing} of {expected} missing");
     }
     if let Some((expected, missing, _)) = publish("r25") {
         assert!(expected >= 15 && u64::from(missing) <= expected / 2, "from its first keyframe: {missing} of {expected} missing");

@@ -109,7 +109,8 @@ fn check(prefix: &str, short_ticks: i64, all_renditions: bool) {
     check_poster(&plan, &path);
 }
 
-fn check_poster(plan: &Plan, path: &Path) {
+/// The poster is made, of nothing but the picture.
+pub fn check_poster(plan: &Plan, path: &Path) {
     let (sink, video) = (crate::sink::Sink::new(), plan.video.as_ref().unwrap());
     let (_, stderr, success) = run("ffmpeg", &still_argv(plan, video, StartLevel::Near, path.to_str().unwrap(), &sink.url));
     assert!(success, "{stderr}");

@@ -6,6 +6,7 @@
 
 mod bad;
 mod good;
+mod joined;
 mod made;
 mod run;
 mod sink;
