@@ -22,14 +22,19 @@ fn check<'a>(report: &'a Value, name: &str) -> (&'a str, &'a str, &'a str) {
     (text("status"), text("found"), text("mend"))
 }
 
-/// Tier: `make test`. A machine that runs all these tests is fit, and so is the folder of a server.
+/// Tier: `make test`. A machine that runs all these tests is fit, and so is the folder of a server. How much room there is, is its own affair.
 #[test]
 fn a_running_server_is_well() {
     let server = Server::start();
     let (report, code) = report(&mut server.command(&["doctor", "--json"]));
-    assert_eq!((&report["ok"], code), (&Value::Bool(true), Some(0)), "{report}");
+    let checks = report["checks"].as_array().expect("checks");
+    let failed: Vec<&Value> = checks.iter().filter(|check| check["status"] == "fail").collect();
+    assert!(failed.iter().all(|check| check["name"] == "disk"), "{failed:?}");
+    assert_eq!((&report["ok"], code), (&failed.is_empty().into(), Some(i32::from(!failed.is_empty()))), "{report}");
+    assert!(check(&report, "ports").1.contains("answers"), "{report}");
     let text = String::from_utf8(server.cli(&["doctor"]).stdout).expect("text");
-    assert_eq!(text.lines().count() - 1, report["checks"].as_array().expect("checks").len(), "{text}");
+    let shown = text.lines().filter(|line| ["ok ", "warn ", "FAIL "].iter().any(|status| line.starts_with(status))).count();
+    assert_eq!(shown, checks.len(), "{text}");
 }
 
 /// Tier: `make test`. The settings file that `serve --config` gets is the one that is judged; so are the variables, whatever is in them.
@@ -46,5 +51,5 @@ fn the_settings_of_serve_are_judged() {
     assert_eq!((status, code), ("fail", Some(1)), "{of_variable}");
     assert!(found.contains("THEATRUM_LOG__FILTER"), "{found}");
     let (of_others, code) = report(server.command(&["doctor", "--json"]).env("UNKNOWN_TO_US", garbled));
-    assert_eq!(code, Some(0), "{of_others}");
+    assert_ne!(check(&of_others, "ffmpeg").0, "fail", "{code:?}: {of_others}");
 }
