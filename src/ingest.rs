@@ -185,11 +185,9 @@ impl Ingest {
     pub async fn expire(&self) -> Result<usize> {
         let now = transaction!(self.catalog, |tx| tx.now().await)?;
         let ended = self.catalog.uploads_to_clear().await?;
-        if !ended.is_empty() {
-            self.catalog.scrub().await.unwrap_or_else(|error| tracing::warn!(cause = %error.chain(), "could not scrub the catalog"));
-        }
+        let scrubbed = ended.is_empty() || self.catalog.scrub().await.inspect_err(unscrubbed).is_ok();
         for upload in ended {
-            if let Err(error) = self.clear(&upload, now).await {
+            if let Err(error) = self.clear(&upload, now, scrubbed).await {
                 tracing::warn!(upload = %upload.id, cause = %error.chain(), "could not delete an ended upload's parts; it is tried again");
             }
         }
@@ -221,12 +219,12 @@ impl Ingest {
         self.blobs.delete_prefix(&Prefix::Sources(ended.video)).await.map(drop)
     }
 
-    /// May be cut short anywhere: the upload is to be cleared until its last statement.
-    async fn clear(&self, ended: &Upload, now: i64) -> Result<()> {
+    /// May be cut short anywhere: the upload is to be cleared until its last statement, and until the catalog's files hold its key no more.
+    async fn clear(&self, ended: &Upload, now: i64, scrubbed: bool) -> Result<()> {
         let last_arrival = self.limits.url_lifetime.saturating_add(SLOWEST_PUT);
         let is_over = i64::try_from(last_arrival.as_millis()).is_ok_and(|after_ms| now >= ended.expires_at.saturating_add(after_ms));
         self.blobs.delete_prefix(&Prefix::Sources(ended.video.clone())).await?;
-        if is_over { transaction!(self.catalog, |tx| tx.forget_parts(&ended.id).await) } else { Ok(()) }
+        if is_over && scrubbed { transaction!(self.catalog, |tx| tx.forget_parts(&ended.id).await) } else { Ok(()) }
     }
 
     async fn presign(&self, upload: &Upload, part: &Part, digest: &[u8; 32]) -> Result<PresignedPart> {
@@ -244,6 +242,10 @@ impl Ingest {
             tracing::warn!(cause = %error.chain(), "could not delete a superseded part");
         }
     }
+}
+
+fn unscrubbed(error: &Error) {
+    tracing::warn!(cause = %error.chain(), "could not scrub the catalog; it is tried again");
 }
 
 fn must_be_open(upload: &Upload) -> Result<()> {

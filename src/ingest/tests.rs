@@ -3,6 +3,8 @@
 use super::*;
 use crate::kms::{Keyring, Kms};
 use bytes::Bytes;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -55,6 +57,16 @@ impl House {
         key
     }
 
+    /// Someone who reads the catalog, and is not done yet.
+    async fn reader(&self) -> SqliteConnection {
+        let place = SqliteConnectOptions::new().filename(self.folder.path().join("catalog.db"));
+        let mut reader = place.connect().await.expect("a connection");
+        for sql in ["BEGIN", "SELECT COUNT(*) FROM uploads"] {
+            sqlx::raw_sql(sql).execute(&mut reader).await.expect("a snapshot");
+        }
+        reader
+    }
+
     fn sources(&self, upload: &Upload) -> PathBuf {
         self.folder.path().join("blobs/sources").join(upload.video.as_str())
     }
@@ -96,6 +108,10 @@ async fn an_end_that_was_cut_short_is_made_good() {
     let long_ago = "UPDATE uploads SET expires_at = expires_at - $1";
     let passed = i64::try_from((Duration::from_secs(60) + SLOWEST_PUT).as_millis()).expect("small");
     transaction!(house.ingest.catalog, |tx| tx.execute(long_ago, crate::args![passed]).await).expect("rows");
+    let reader = house.reader().await;
+    house.ingest.expire().await.expect("a pass");
+    assert_eq!(to_clear().await, 2, "a reader keeps the files as they were, wrapped keys included");
+    reader.close().await.expect("closed");
     house.ingest.expire().await.expect("a pass");
     assert_eq!(to_clear().await, 0, "none is looked at again");
 }
