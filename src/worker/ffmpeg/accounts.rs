@@ -26,15 +26,13 @@ impl Accounts {
         let start = Instant::now();
         let mut looks = interval(LOOK.min(limits.stall / 4).max(Duration::from_millis(1)));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut idle = Duration::ZERO;
+        let mut last_look = start;
         loop {
             looks.tick().await;
             self.peak_rss_bytes = self.peak_rss_bytes.max(process.peak_rss_bytes());
-            let cpu_ms = process.cpu_ms();
-            let idle_before = std::mem::replace(&mut idle, activity.idle());
-            if idle <= idle_before {
-                self.cpu_ms_at_last_move = cpu_ms.unwrap_or(self.cpu_ms_at_last_move);
-            }
+            let (cpu_ms, idle) = (process.cpu_ms(), activity.idle());
+            self.note_move(last_look.elapsed(), idle, cpu_ms);
+            last_look = Instant::now();
             if start.elapsed() >= limits.wall {
                 return Limit::Wall;
             }
@@ -47,8 +45,34 @@ impl Accounts {
         }
     }
 
+    /// Notes the processor time of a look at which something had moved since the one before, however long ago that was.
+    fn note_move(&mut self, since_last_look: Duration, idle: Duration, cpu_ms: Option<u64>) {
+        if let (true, Some(cpu_ms)) = (idle <= since_last_look, cpu_ms) {
+            self.cpu_ms_at_last_move = cpu_ms;
+        }
+    }
+
     /// Reads the bill of a process that has ended and was not reaped.
     pub(super) fn close(&mut self, process: &Process) {
         self.cpu_ms = process.cpu_ms().unwrap_or(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_computed_after_the_last_move_is_told_apart() {
+        let mut accounts = Accounts::default();
+        let mut noted = |since_last_look_ms, idle_ms, cpu_ms| {
+            accounts.note_move(Duration::from_millis(since_last_look_ms), Duration::from_millis(idle_ms), cpu_ms);
+            accounts.cpu_ms_at_last_move
+        };
+        assert_eq!(noted(250, 10, Some(200)), 200);
+        assert_eq!(noted(250, 30, Some(400)), 400, "it moved, if not as lately");
+        assert_eq!(noted(250, 280, Some(600)), 400);
+        assert_eq!(noted(5000, 4000, Some(700)), 700, "the look itself was late");
+        assert_eq!(noted(250, 10, None), 700);
     }
 }
