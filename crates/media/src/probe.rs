@@ -36,6 +36,7 @@ pub const MAX_DURATION_S: i64 = 12 * 3600;
 pub const MAX_RATE: i64 = 240;
 /// Most tracks a container may hold.
 pub const MAX_STREAMS: u32 = 64;
+
 /// The options in front of every `-i`: the demuxer is forced, the protocols are the door's, the probing is bounded.
 /// The same list goes to ffprobe and ffmpeg, so that both number the streams alike.
 pub fn input_argv(demuxer: Demuxer, url: &str) -> Vec<String> {
