@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// The scripts, in order; table `schema_version` says how many ran.
-static MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_first.sql")];
+static MIGRATIONS: &[&str] = &[include_str!("../../migrations/postgres/0001_first.sql")];
 /// Only one server migrates at a time: the key of an advisory lock.
 const MIGRATION_LOCK: &str = "SELECT CAST(pg_advisory_xact_lock(7238901) AS TEXT) AS locked";
 
@@ -64,7 +64,7 @@ impl Store {
         execute(&mut tx, "CREATE TABLE IF NOT EXISTS schema_version (done BIGINT NOT NULL)", Vec::new()).await?;
         let done = fetch_all(&mut *tx, "SELECT COALESCE(MAX(done), 0) AS done FROM schema_version", Vec::new()).await?;
         let done = done.first().map_or(Ok(0), |row| row.int("done"))?;
-        for (number, script) in pending(&MIGRATIONS, done)? {
+        for (number, script) in pending(MIGRATIONS, done)? {
             for statement in split_statements(script) {
                 execute(&mut tx, statement, Vec::new()).await?;
             }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The scripts, in order; the catalog's `user_version` is how many ran.
-static MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_first.sql")];
+static MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_first.sql")];
 
 /// The database's clock in epoch milliseconds.
 pub(super) const NOW: &str = "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) AS now";
@@ -86,7 +86,7 @@ async fn migrate(pool: &SqlitePool) -> Result<()> {
     let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failure)?;
     let done = fetch_all(&mut *tx, "SELECT user_version AS done FROM pragma_user_version", Vec::new()).await?;
     let done = done.first().map_or(Ok(0), |row| row.int("done"))?;
-    for (number, script) in pending(&MIGRATIONS, done)? {
+    for (number, script) in pending(MIGRATIONS, done)? {
         for statement in split_statements(script) {
             execute(&mut tx, statement, Vec::new()).await?;
         }
