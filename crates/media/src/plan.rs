@@ -1,7 +1,7 @@
 //! The plan of a version: everything its jobs need, derived once from the facts and kept in the catalog.
 
 use crate::ladder::{Rendition, ladder};
-use crate::probe::{Cadence, Colour, Demuxer, Facts, Jump, VideoFacts};
+use crate::probe::{Cadence, Colour, Demuxer, Facts, Jump, Points, VideoFacts, Window};
 use crate::time::{Rational, ticks_to_seconds};
 use crate::timeline::{self, Chunk, Segment};
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,9 @@ pub struct Poster {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
+    /// Of a trimmed source, from which picture on and before which one it is taken, in the cadence's terms, as `pts` is then.
+    #[serde(default)]
+    pub within: Option<(i64, i64)>,
 }
 
 /// What the audio job makes.
@@ -76,6 +79,12 @@ pub struct AudioPlan {
     /// Samples are numbered from this time on, in ticks of the source's clock, as the pictures are: [`Cadence::Counted`].
     #[serde(default)]
     pub counted_from_ticks: Option<i64>,
+    /// Of a trimmed source, the time before which no sound is taken.
+    #[serde(default)]
+    pub cut_from_ticks: Option<i64>,
+    /// Of a source trimmed at its end, the time from which on no sound is taken, to the sample.
+    #[serde(default)]
+    pub cut_end_ticks: Option<i64>,
 }
 
 impl VideoPlan {
@@ -92,12 +101,24 @@ impl Plan {
         Self::with_target(facts, slots, timeline::default_target(duration))
     }
 
+    /// As [`Plan::new`], for what lies between two points of the source. Times and names are the source's own, so n chunks give exactly the
+    /// pictures of one run over the interval.
+    pub fn trimmed(facts: &Facts, slots: usize, points: Points) -> Self {
+        let trimmed = facts.trimmed(points);
+        let mut plan = Self::new(&trimmed, slots);
+        if let (Some(audio), true) = (&mut plan.audio, trimmed.end_ticks() < facts.end_ticks()) {
+            audio.cut_end_ticks = Some(trimmed.end_ticks());
+        }
+        plan
+    }
+
     /// As [`Plan::new`], with segments of about `target_ticks`.
     pub fn with_target(facts: &Facts, slots: usize, target_ticks: i64) -> Self {
         let target = target_ticks.max(1);
         let duration_ticks = (facts.end_ticks() - facts.origin_ticks()).max(1);
         let marks = facts.video.as_ref().map(|video| timeline::marks(facts, video)).unwrap_or_default();
-        let sound_end = facts.audio.as_ref().map(|audio| audio.time_base.ticks(audio.end_pts) - facts.origin_ticks());
+        let sound_end =
+            facts.audio.as_ref().map(|audio| audio.time_base.ticks(audio.end_pts).min(facts.end_ticks()) - facts.origin_ticks());
         let segments = match &facts.video {
             Some(_) => timeline::video_segments(&marks, duration_ticks, target, sound_end),
             None => timeline::sound_segments(duration_ticks, target),
@@ -109,6 +130,8 @@ impl Plan {
             stream: audio.stream,
             end_ticks: facts.end_ticks(),
             counted_from_ticks: counted.then(|| audio.time_base.ticks(audio.start_pts)),
+            cut_from_ticks: facts.window.map(|window| window.start_ticks),
+            cut_end_ticks: None,
         });
         Self {
             demuxer: facts.demuxer,
@@ -161,11 +184,33 @@ fn poster(facts: &Facts, video: &VideoFacts, top: Option<&Rendition>) -> Poster 
     let (width, height) = top.map_or((2, 2), |top| (top.width, top.height));
     let shrink = (1280.0 / f64::from(width.max(1))).min(1.0);
     let even = |side: u32| ((f64::from(side) * shrink / 2.0).round() as u32).max(1) * 2;
-    let pictures = &video.pictures.0;
-    let pts = pictures.get(pictures.len() / 10).copied().unwrap_or(0);
+    let (names, within) = match facts.window {
+        None => (video.pictures.0.clone(), None),
+        Some(window) => {
+            let names = names_within(video, window);
+            // No picture: none.
+            let within = (names.first().copied().unwrap_or(0), names.last().map_or(0, |last| last + 1));
+            (names, Some(within))
+        }
+    };
+    let pts = names.get(names.len() / 10).copied().unwrap_or(0);
     let key = video.keyframes.iter().rev().find(|key| key.pts <= pts).filter(|_| !video.from_start_only);
-    let near = key.map(|key| video.time_base.ticks(key.pts)).filter(|&ticks| ticks > facts.origin_ticks() + 90_000);
-    Poster { pts, near_ticks: near, width: even(width), height: even(height) }
+    let begins = facts.window.and(video.start_ticks()).unwrap_or(facts.origin_ticks());
+    let near = key.map(|key| video.time_base.ticks(key.pts)).filter(|&ticks| ticks > begins + 90_000);
+    Poster { pts, near_ticks: near, width: even(width), height: even(height), within }
+}
+
+/// The pictures of a trimmed source, by number where they are counted, else by their own times.
+fn names_within(video: &VideoFacts, window: Window) -> Vec<i64> {
+    let within = window.start_ticks..window.end_ticks;
+    let times = &video.pictures.0;
+    match video.cadence {
+        Cadence::Counted { rate } => {
+            let start = video.start_ticks().unwrap_or(0);
+            (0..times.len() as i64).filter(|&name| within.contains(&(start + rate.inverse().ticks(name)))).collect()
+        }
+        _ => times.iter().copied().filter(|&pts| within.contains(&video.time_base.ticks(pts))).collect(),
+    }
 }
 
 #[cfg(test)]

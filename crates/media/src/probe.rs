@@ -13,6 +13,7 @@ mod refusal;
 mod scan;
 mod sniff;
 mod streams;
+mod window;
 
 pub use coverage::enough_decoded;
 pub use facts::{AudioFacts, Colour, Facts, VideoFacts};
@@ -23,6 +24,7 @@ pub use refusal::{Code, Refusal};
 pub use scan::{AudioSpan, MAX_PICTURES, PacketScan, Packets, Pause, Picture};
 pub use sniff::{Container, Demuxer, HEAD_BYTES, sniff};
 pub use streams::{Chosen, Stream, StreamReport};
+pub use window::{Points, Window};
 
 /// Widest and highest picture taken, in pixels, either way up.
 pub const MAX_LONG_SIDE: u32 = 8192;
@@ -97,6 +99,14 @@ pub(crate) mod tests_support {
 
     /// A whole MP4 of that video alone.
     pub(crate) fn facts(video: VideoFacts) -> Facts {
-        Facts { demuxer: Demuxer::Mov, size_bytes: 1_000_000, video: Some(video), audio: None, jumps: Vec::new(), truncated: false }
+        Facts {
+            demuxer: Demuxer::Mov,
+            size_bytes: 1_000_000,
+            video: Some(video),
+            audio: None,
+            jumps: Vec::new(),
+            truncated: false,
+            window: None,
+        }
     }
 }

@@ -38,6 +38,9 @@ pub(crate) fn marks(facts: &Facts, video: &VideoFacts) -> Vec<Mark> {
             (0..video.pictures.0.len() as i64).map(|name| named(name, start + rate.inverse().ticks(name))).collect()
         }
     };
+    if let Some(window) = facts.window {
+        marks.retain(|mark| (0..window.end_ticks - window.start_ticks).contains(&mark.ticks));
+    }
     marks.dedup_by_key(|mark| mark.ticks);
     marks
 }

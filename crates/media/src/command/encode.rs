@@ -137,7 +137,7 @@ fn cut(job: &EncodeJob<'_>) -> (String, i64) {
 }
 
 /// Times by number, whatever the source's own.
-fn numbered(rate: Rational) -> String {
+pub(super) fn numbered(rate: Rational) -> String {
     format!("settb={}/{},setpts=N", rate.den, rate.num)
 }
 

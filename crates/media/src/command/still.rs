@@ -1,15 +1,25 @@
 //! The poster.
 
+use super::encode::numbered;
 use super::{StartLevel, anonymous, clock, input, opening, put, words};
 use crate::plan::{Plan, VideoPlan};
+use crate::probe::Cadence;
 
 /// Arguments for ffmpeg: one JPEG from about a tenth of the way in, PUT to `{sink_url}/poster`. [`StartLevel::FromStart`] takes the first
-/// picture that decodes at all: for a source whose tenth is rotten.
+/// picture that decodes at all, of what is shown: for a source whose tenth is rotten.
 pub fn still_argv(plan: &Plan, video: &VideoPlan, level: StartLevel, source_url: &str, sink_url: &str) -> Vec<String> {
     let poster = video.poster;
-    let (seek, cut) = match level {
-        StartLevel::FromStart => (None, String::new()),
-        _ => (poster.near_ticks, format!("trim=start_pts={},", poster.pts)),
+    let (seek, from) = match level {
+        StartLevel::FromStart => (None, poster.within.map(|(first, _)| first)),
+        _ => (poster.near_ticks, Some(poster.pts)),
+    };
+    let cut = match (poster.within, video.cadence) {
+        // What was cut away is not shown, not even by its poster.
+        (Some((first, end)), Cadence::Counted { rate }) => {
+            format!("{},trim=start_pts={}:end_pts={end},", numbered(rate), from.unwrap_or(first))
+        }
+        (Some((first, end)), _) => format!("trim=start_pts={}:end_pts={end},", from.unwrap_or(first)),
+        (None, _) => from.map(|pts| format!("trim=start_pts={pts},")).unwrap_or_default(),
     };
     let scale = format!("scale={}:{}:flags=bicubic:out_range=pc,setsar=1,format=yuvj420p", poster.width, poster.height);
     let mut argv = opening();

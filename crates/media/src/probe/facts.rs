@@ -7,6 +7,7 @@ use super::refusal::{Code, Refusal};
 use super::scan::Packets;
 use super::sniff::{Container, Demuxer};
 use super::streams::{Scalar, Stream, StreamReport};
+use super::window::Window;
 use super::{MAX_DURATION_S, MAX_LONG_SIDE, MAX_RATE, MAX_SHORT_SIDE, MIN_SIDE};
 use crate::time::{Rational, TICKS_PER_SECOND};
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,9 @@ pub struct Facts {
     pub jumps: Vec<Jump>,
     /// Less than all, at least half of it is there.
     pub truncated: bool,
+    /// What of it is shown; absent: all.
+    #[serde(default)]
+    pub window: Option<Window>,
 }
 
 /// The chosen video stream.
@@ -130,20 +134,27 @@ impl Facts {
         if let Some(video) = &mut video {
             fill_tail(video, audio.as_ref());
         }
-        let facts = Self { demuxer: container.demuxer, size_bytes, video, audio, jumps, truncated };
+        let facts = Self { demuxer: container.demuxer, size_bytes, video, audio, jumps, truncated, window: None };
         facts.check_length(&packets)?;
         Ok(facts)
     }
 
-    /// The zero of the common timeline: the earlier of first picture and first sound, in ticks of the source's own clock.
+    /// The zero of the common timeline: the earlier of first picture and first sound, in ticks of the source's own clock; the beginning of
+    /// what is shown of a trimmed one.
     pub fn origin_ticks(&self) -> i64 {
+        if let Some(window) = self.window {
+            return window.start_ticks;
+        }
         let video = self.video.as_ref().and_then(VideoFacts::start_ticks);
         let audio = self.audio.as_ref().map(|audio| audio.time_base.ticks(audio.start_pts));
         video.into_iter().chain(audio).min().unwrap_or(0)
     }
 
-    /// The end of picture and sound, in ticks of the source's own clock.
+    /// The end of picture and sound, in ticks of the source's own clock; the end of what is shown of a trimmed one.
     pub fn end_ticks(&self) -> i64 {
+        if let Some(window) = self.window {
+            return window.end_ticks;
+        }
         let video = self.video.as_ref().map(VideoFacts::end_ticks);
         let audio = self.audio.as_ref().map(|audio| audio.time_base.ticks(audio.end_pts));
         video.into_iter().chain(audio).max().unwrap_or(0)
