@@ -1,15 +1,18 @@
 //! The HTTP API and the page. Each handler is: extract, one use case, view.
 //!
-//! Public routes, all of them: `/healthz`, `/readyz`, `POST /v1/session`, the page's files, and the key endpoint, which is guarded by
-//! its playback token. Everything else asks for an access token (invariant 9).
+//! Public routes, all of them: `/healthz`, `/readyz`, `POST /v1/session`, the page's files, `/embed/{video}` (the frame's page, the
+//! same for every video), `/oembed` (about videos whose owners let them be known), and two that are guarded by tokens of their own: the key
+//! endpoint and `POST /v1/videos/{id}/embeds/playback`. Everything else asks for an access token (invariant 9).
 
 mod auth;
 mod collections;
+mod embedding;
 mod health;
 mod jobs;
 mod page;
 mod path;
 mod playback;
+mod replacement;
 mod session;
 mod site;
 mod stream;
@@ -28,7 +31,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State as Api};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use http::StatusCode;
 pub use site::Site;
 use std::net::SocketAddr;
@@ -75,6 +78,11 @@ pub fn router(state: State) -> Router {
         .route("/videos/{id}", get(videos::show).delete(videos::delete))
         .route("/videos/{id}/poster", get(videos::poster))
         .route("/videos/{id}/playback", post(playback::watch))
+        .route("/videos/{id}/embedding", get(embedding::show).put(embedding::set))
+        .route("/videos/{id}/embeds", post(embedding::link))
+        .route("/videos/{id}/embeds/playback", post(embedding::watch))
+        .route("/videos/{id}/replacement", delete(replacement::cancel))
+        .route("/videos/{id}/trim", post(replacement::trim))
         .route("/collections", get(collections::list))
         .route("/events", get(stream::events))
         .route("/jobs", get(jobs::list))
@@ -86,6 +94,8 @@ pub fn router(state: State) -> Router {
     Router::new()
         .nest("/v1", v1)
         .route("/t/{token}/v/{video}/{version}/{rendition}/keys/{index}", get(playback::key).fallback(playback::wrong_method))
+        .route("/embed/{video}", get(embedding::framed))
+        .route("/oembed", get(embedding::oembed))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(page::serve)

@@ -8,10 +8,12 @@ pub mod audit;
 pub mod collections;
 #[cfg(test)]
 mod conformance;
+pub mod embeddings;
 pub mod jobs;
 pub mod outbox;
 pub mod playback;
 mod postgres;
+pub mod replacements;
 mod sql;
 mod sqlite;
 pub mod uploads;

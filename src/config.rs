@@ -1,9 +1,13 @@
 //! The settings: `theatrum.default.toml`, then a file, then the environment, then the command line; each value checked once, here.
 
+mod embedding;
+mod playback;
 mod raw;
 mod units;
 
 use crate::domain::{Error, Result};
+pub use embedding::Embedding;
+pub use playback::Playback;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,8 +26,10 @@ pub struct Config {
     pub uploads: Uploads,
     /// Limits of processing.
     pub processing: Processing,
-    /// The least lifetime of a playback link.
-    pub playback_min_lifetime: Duration,
+    /// Lifetimes of playback.
+    pub playback: Playback,
+    /// Frames on other sites.
+    pub embedding: Embedding,
     /// The lifetime of an access token unless told otherwise.
     pub token_lifetime: Duration,
     /// Logging.
@@ -176,6 +182,9 @@ mod tests {
             ("THEATRUM_UPLOADS__PART_SIZE_BYTES", "7", "uploads.part_size_bytes"),
             ("THEATRUM_PROCESSING__SANDBOX", "perhaps", "processing.sandbox"),
             ("THEATRUM_PROCESSING__LEASE", "1s", "processing.lease"),
+            ("THEATRUM_PLAYBACK__KEEP_SUPERSEDED", "ever", "playback.keep_superseded"),
+            ("THEATRUM_EMBEDDING__ORIGINS", "https://*.example.edu", "embedding.origins"),
+            ("THEATRUM_EMBEDDING__MAX_LINK_LIFETIME", "1s", "embedding.max_link_lifetime"),
             ("THEATRUM_LOG__FORMAT", "xml", "log.format"),
             ("THEATRUM_PROCESSING__SLOTTS", "3", "slotts"),
         ] {

@@ -5,6 +5,8 @@ pub mod error;
 pub mod event;
 pub mod ids;
 pub mod job;
+pub mod origin;
+pub mod replacement;
 pub mod role;
 pub mod upload;
 pub mod video;

@@ -7,10 +7,13 @@ mod ledger;
 
 use crate::blobs::{Blobs, Key, Prefix};
 use crate::catalog::Catalog;
+use crate::catalog::audit::Entry;
 use crate::domain::event::Kind as EventKind;
 use crate::domain::ids::{UploadId, VideoId};
 use crate::domain::job::{Kind, NewJob, ProbePayload};
+use crate::domain::replacement;
 use crate::domain::upload::{Part, Request, State, Upload, part_size_bytes};
+use crate::domain::video::Video;
 use crate::domain::{Error, ErrorKind, Result};
 use crate::doorbell::Doorbell;
 use crate::failpoint;
@@ -86,8 +89,36 @@ impl Ingest {
     pub async fn begin(&self, owner: &str, request: Request) -> Result<Upload> {
         let video = VideoId::new();
         let (_, wrapped) = self.keys.make(&video).await?;
-        let lifetime_ms = i64::try_from(self.limits.lifetime.as_millis()).unwrap_or(i64::MAX);
-        let mut upload = Upload {
+        let mut upload = self.new_upload(owner, request, video);
+        transaction!(self.catalog, |tx| {
+            upload.expires_at = tx.now().await?.saturating_add(self.lifetime_ms());
+            tx.insert_upload(&upload, &wrapped).await
+        })?;
+        Ok(upload)
+    }
+
+    /// Opens an upload for `owner` that is to replace the source of `video`; `decided` goes into the audit log with it. `Conflict` when
+    /// the video does not play, or is being replaced already.
+    pub async fn begin_replacement(&self, owner: &str, request: Request, video: &Video, decided: &Entry) -> Result<Upload> {
+        let upload = self.new_upload(owner, request, video.id.clone());
+        let mut upload = Upload { title: video.title.clone(), collection: None, replaces: true, ..upload };
+        transaction!(self.catalog, |tx| {
+            if tx.replacement(&video.id).await?.is_some_and(|other| other.state == replacement::State::Processing) {
+                return Err(crate::catalog::replacements::in_progress(&video.id));
+            }
+            upload.expires_at = tx.now().await?.saturating_add(self.lifetime_ms());
+            tx.insert_replacing_upload(&upload).await?;
+            tx.append_audit(decided).await
+        })?;
+        Ok(upload)
+    }
+
+    fn lifetime_ms(&self) -> i64 {
+        i64::try_from(self.limits.lifetime.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn new_upload(&self, owner: &str, request: Request, video: VideoId) -> Upload {
+        Upload {
             id: UploadId::new(),
             video,
             owner: owner.to_owned(),
@@ -95,15 +126,11 @@ impl Ingest {
             filename: request.filename,
             title: request.title,
             collection: request.collection,
+            replaces: false,
             size_bytes: request.size_bytes,
             state: State::Open,
             expires_at: 0,
-        };
-        transaction!(self.catalog, |tx| {
-            upload.expires_at = tx.now().await?.saturating_add(lifetime_ms);
-            tx.insert_upload(&upload, &wrapped).await
-        })?;
-        Ok(upload)
+        }
     }
 
     /// Declares parts and gives a URL for each, as often as wanted. The URL signs the digest, the row keeps the length.
@@ -168,8 +195,13 @@ impl Ingest {
                 return Ok(None);
             }
             tx.end_upload(id, State::Finished).await?;
-            tx.insert_video(&upload).await?;
+            if !upload.replaces {
+                tx.insert_video(&upload).await?;
+            }
             let source = tx.insert_source(&upload).await?;
+            if upload.replaces {
+                tx.begin_replacement(&upload.video, &source, replacement::Kind::Source, None).await?;
+            }
             tx.insert_job(&probe(&upload, source)?).await?;
             tx.append_event(EventKind::UploadFinished, &upload.video, "{}").await?;
             Ok(Some(Upload { state: State::Finished, ..upload }))
@@ -212,19 +244,24 @@ impl Ingest {
                 State::Finished => return Err(Error::conflict("upload-finished", "the upload is finished: delete its video instead")),
                 State::Aborted | State::Expired => {}
             }
-            tx.shred_root_key(&upload.video).await?;
+            // The key of a video that is there is its own, not the upload's.
+            if !upload.replaces {
+                tx.shred_root_key(&upload.video).await?;
+            }
             Ok(upload)
         })?;
-        self.keys.forget(&ended.video);
+        if !ended.replaces {
+            self.keys.forget(&ended.video);
+        }
         failpoint::hit("ended");
-        self.blobs.delete_prefix(&Prefix::Sources(ended.video)).await.map(drop)
+        self.blobs.delete_prefix(&parts_of(&ended)).await.map(drop)
     }
 
     /// May be cut short anywhere: the upload is to be cleared until its last statement, and until the catalog's files hold its key no more.
     async fn clear(&self, ended: &Upload, now: i64, scrubbed: bool) -> Result<()> {
         let last_arrival = self.limits.url_lifetime.saturating_add(SLOWEST_PUT);
         let is_over = i64::try_from(last_arrival.as_millis()).is_ok_and(|after_ms| now >= ended.expires_at.saturating_add(after_ms));
-        self.blobs.delete_prefix(&Prefix::Sources(ended.video.clone())).await?;
+        self.blobs.delete_prefix(&parts_of(ended)).await?;
         if is_over && scrubbed { transaction!(self.catalog, |tx| tx.forget_parts(&ended.id).await) } else { Ok(()) }
     }
 
@@ -243,6 +280,11 @@ impl Ingest {
             tracing::warn!(cause = %error.chain(), "could not delete a superseded part");
         }
     }
+}
+
+/// All that an upload has written, and no more: a video that is there has sources besides.
+fn parts_of(upload: &Upload) -> Prefix {
+    if upload.replaces { Prefix::Upload(upload.video.clone(), upload.id.clone()) } else { Prefix::Sources(upload.video.clone()) }
 }
 
 fn unscrubbed(error: &Error) {
@@ -276,7 +318,8 @@ fn missing(upload: &Upload, parts: &[Part]) -> Vec<u64> {
 }
 
 fn probe(upload: &Upload, source: crate::domain::ids::SourceId) -> Result<NewJob> {
-    let payload = serde_json::to_string(&ProbePayload { source }).map_err(|error| Error::internal("could not write a payload", error))?;
+    let payload =
+        serde_json::to_string(&ProbePayload { source, trim: None }).map_err(|error| Error::internal("could not write a payload", error))?;
     Ok(NewJob { kind: Kind::Probe, payload, video: upload.video.clone(), version: None, priority: PROBE_PRIORITY, weight: 1 })
 }
 

@@ -1,6 +1,8 @@
 //! What people do with videos: see, list, watch, delete, and repair.
 
+mod embedding;
 mod playback;
+mod replacement;
 
 use crate::audit::{Entry, Log};
 use crate::blobs::{Blobs, Key};
@@ -21,6 +23,7 @@ use crate::links::playback::Signer;
 use crate::policy::{Action, Actor, Decision, decide};
 use crate::transaction;
 use bytes::Bytes;
+pub use embedding::{Embeds, LinkFor, Visitor};
 pub use playback::{Playback, Viewer};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +48,8 @@ pub struct Library {
     pub signer: Arc<Signer>,
     /// The least lifetime of a playback session.
     pub min_lifetime: Duration,
+    /// Frames on other sites.
+    pub embeds: Embeds,
 }
 
 /// Who calls, from where, as the audit log wants it.
@@ -208,8 +213,8 @@ impl Library {
             if let (Some(version), true) = (&job.version, job.kind.is_optional()) {
                 tx.count_up(version).await?;
             }
-            if !tx.has_fatal_letter(&job.video).await? {
-                tx.set_failed(&job.video, false).await?;
+            if !tx.has_fatal_letter(&job.video, job.version.as_ref()).await? {
+                tx.set_failed(&job.video, job.version.as_ref(), false).await?;
             }
             tx.append_audit(&entry).await
         })?;

@@ -1,10 +1,11 @@
-//! Signed links: who someone is ([`access`]) and what one session may watch ([`playback`]).
+//! Signed links: who someone is ([`access`]), what one session may watch ([`playback`]), and who may begin one in a frame ([`embed`]).
 //!
-//! Both are JSON web tokens (RFC 7519) signed with Ed25519 (RFC 8037). The algorithm is pinned, the key is named by
-//! `kid`, the audience keeps the two kinds apart. Time is passed in, in epoch milliseconds; there is no leeway, for
+//! All are JSON web tokens (RFC 7519) signed with Ed25519 (RFC 8037). The algorithm is pinned, the key is named by
+//! `kid`, the audience keeps the kinds apart. Time is passed in, in epoch milliseconds; there is no leeway, for
 //! the clocks that sign and verify are our own.
 
 pub mod access;
+pub mod embed;
 pub mod playback;
 
 use crate::domain::{Error, ErrorKind, Result};

@@ -28,6 +28,10 @@ pub enum Action<'a> {
     Watch(&'a Video),
     /// Delete a video.
     Delete(&'a Video),
+    /// Replace a video's source, or trim it.
+    Replace(&'a Video),
+    /// Say where a video may be embedded, and make links for those places.
+    Embed(&'a Video),
     /// List jobs; the listing is limited to the actor's own videos.
     ListJobs,
     /// See and redrive dead letters.
@@ -81,23 +85,25 @@ pub fn decide(actor: &Actor, action: Action<'_>) -> Decision {
         Action::List => Decision::Allow("signed-in"),
         Action::Upload | Action::ListJobs if is_author => Decision::Allow("author"),
         Action::UseUpload(owner) if owns(owner) => Decision::Allow("owner"),
-        Action::See(video) | Action::Watch(video) | Action::Delete(video) if owns(&video.owner) => Decision::Allow("owner"),
+        Action::See(video) | Action::Watch(video) | Action::Delete(video) | Action::Replace(video) | Action::Embed(video)
+            if owns(&video.owner) =>
+        {
+            Decision::Allow("owner")
+        }
         Action::See(video) | Action::Watch(video) if video.state == State::Ready => Decision::Allow("published"),
         _ => Decision::Deny("role"),
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests_support {
+    //! A video made by hand.
     use super::*;
     use crate::domain::ids::VideoId;
     use crate::domain::video::Stage;
 
-    fn actor(subject: &str, role: Role) -> Actor {
-        Actor { subject: subject.into(), role }
-    }
-
-    fn video(owner: &str, state: State) -> Video {
+    /// A video of `owner` in `state`.
+    pub(crate) fn video(owner: &str, state: State) -> Video {
         Video {
             id: VideoId::new(),
             owner: owner.into(),
@@ -118,6 +124,16 @@ mod tests {
             refusal: None,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tests_support::video;
+    use super::*;
+
+    fn actor(subject: &str, role: Role) -> Actor {
+        Actor { subject: subject.into(), role }
+    }
 
     /// invariant 9: deny by default: the whole matrix, spelled out.
     #[test]
@@ -137,6 +153,10 @@ mod tests {
             (Action::Watch(&others_new), [true, false, false]),
             (Action::Delete(&own), [true, true, false]),
             (Action::Delete(&others_ready), [true, false, false]),
+            (Action::Replace(&own), [true, true, false]),
+            (Action::Replace(&others_ready), [true, false, false]),
+            (Action::Embed(&own), [true, true, false]),
+            (Action::Embed(&others_ready), [true, false, false]),
             (Action::ListJobs, [true, true, false]),
             (Action::Operate, [true, false, false]),
             (Action::IssueToken, [true, false, false]),

@@ -16,8 +16,9 @@ use crate::edge;
 use crate::ingest::{self, Ingest, Ledger};
 use crate::keys::Keys;
 use crate::kms::{Keyring, Kms};
-use crate::library::Library;
+use crate::library::{Embeds, Library};
 use crate::links::access::Issuer;
+use crate::links::embed::Minter;
 use crate::links::playback::{Signer, Verifier};
 use crate::transaction;
 use crate::uploads::{Presigner, disk};
@@ -44,6 +45,7 @@ pub struct House {
     site: Arc<Site>,
     issuer: Arc<Issuer>,
     signer: Arc<Signer>,
+    minter: Arc<Minter>,
     sandbox: Sandbox,
 }
 
@@ -77,7 +79,8 @@ impl House {
         let issuer = Arc::new(Issuer::new(key.pkcs8(), key.kid())?);
         let key = parts.keyring.playback_tokens();
         let signer = Arc::new(Signer::new(key.pkcs8(), key.kid())?);
-        let house = Self { folder, config, parts, listeners, site, issuer, signer, sandbox };
+        let minter = Arc::new(Minter::new(key.pkcs8(), key.kid())?);
+        let house = Self { folder, config, parts, listeners, site, issuer, signer, minter, sandbox };
         house.keep_admin_token()?;
         house.folder.announce(&house.listeners.http_url, &house.listeners.s3_url)?;
         Ok(house)
@@ -159,7 +162,12 @@ impl House {
             audit: audit.clone(),
             doorbell: doorbell.clone(),
             signer: self.signer.clone(),
-            min_lifetime: self.config.playback_min_lifetime,
+            min_lifetime: self.config.playback.min_lifetime,
+            embeds: Embeds {
+                minter: self.minter.clone(),
+                permitted: self.config.embedding.permitted.clone(),
+                max_link_lifetime: self.config.embedding.max_link_lifetime,
+            },
         };
         let state = api::State {
             ingest,
@@ -202,6 +210,7 @@ impl House {
                 slots: processing.slots,
                 lease: processing.lease,
                 keep_refused: processing.keep_refused,
+                keep_superseded: self.config.playback.keep_superseded,
                 memory_bytes: processing.memory_bytes,
                 stall: processing.stall,
             },

@@ -67,6 +67,8 @@ pub struct Limits {
     pub lease: Duration,
     /// How long a refused source is kept.
     pub keep_refused: Duration,
+    /// How long at least a version is kept that was replaced.
+    pub keep_superseded: Duration,
     /// Private memory of one ffmpeg.
     pub memory_bytes: u64,
     /// No progress for so long means stuck.

@@ -9,6 +9,8 @@ export default defineConfig({
   build: {
     target: ['chrome111', 'firefox115', 'safari16.4'],
     assetsInlineLimit: 0,
+    // embed.html is the page that other sites show in a frame.
+    rollupOptions: { input: ['index.html', 'embed.html'] },
     license: { fileName: 'assets/licenses.md' },
     modulePreload: { polyfill: false },
     // hls.js is one module of 600 kB; it is loaded only by the watch page.

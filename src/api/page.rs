@@ -1,11 +1,15 @@
 //! The page, built into the binary: its files by name, and `index.html` for every route of the page itself.
 
+use super::State;
+use crate::domain::ids::VideoId;
 use crate::problem::Problem;
-use axum::extract::Request;
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::extract::{Request, State as Api};
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rust_embed::{EmbeddedFile, RustEmbed};
+use std::borrow::Cow;
 
 const INDEX: &str = "index.html";
 /// Vite puts a digest into the names under this folder, so that they may be kept for ever.
@@ -16,25 +20,36 @@ const HASHED: &str = "assets/";
 #[allow_missing = true]
 struct Files;
 
+/// The page that sites show in a frame.
+const EMBED: &str = "embed.html";
+
+/// The frame's page.
+pub(super) fn embed(headers: &HeaderMap) -> Response {
+    Files::get(EMBED).map_or_else(missing, |file| answer(EMBED, file, headers))
+}
+
 /// The fallback of all routes: a file of the page, the page itself, or 404.
-pub(super) async fn serve(request: Request) -> Response {
+pub(super) async fn serve(Api(api): Api<State>, request: Request) -> Response {
     let path = request.uri().path().trim_start_matches('/');
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "the page can only be read")
             .with_header(ALLOW, HeaderValue::from_static("GET, HEAD"))
             .into_response();
     }
-    let (name, file) = match Files::get(path) {
+    let (name, file) = match Files::get(path).filter(|_| path != EMBED) {
         Some(file) => (path, Some(file)),
         None if is_route(path) => (INDEX, Files::get(INDEX)),
         None => (path, None),
     };
     match file {
         None if name != INDEX && wants_page(request.headers()) => not_found_page(request.headers()),
-        Some(file) => answer(name, file, request.headers()),
-        None if name == INDEX => {
-            Problem::new(StatusCode::NOT_FOUND, "page-missing", "this binary was built without the page: run `make build`").into_response()
+        Some(mut file) => {
+            if let Some(video) = path.strip_prefix("watch/").filter(|_| name == INDEX) {
+                announce(&mut file, &api, video);
+            }
+            answer(name, file, request.headers())
         }
+        None if name == INDEX => missing(),
         None => nothing_here(),
     }
 }
@@ -61,12 +76,25 @@ fn not_found_page(headers: &HeaderMap) -> Response {
     response
 }
 
+/// Names the oEmbed address of the video in its watch page (oEmbed 1.0 §4). It tells nothing that the page's own address does not.
+fn announce(page: &mut EmbeddedFile, api: &State, video: &str) {
+    let Ok(video) = VideoId::parse(video.strip_suffix('/').unwrap_or(video)) else { return };
+    let Ok(text) = std::str::from_utf8(&page.data) else { return };
+    let url = api.site.oembed_url(&video).replace('&', "&amp;");
+    let link = format!("<link rel=\"alternate\" type=\"application/json+oembed\" href=\"{url}\" /></head>");
+    page.data = Cow::Owned(text.replacen("</head>", &link, 1).into_bytes());
+}
+
+fn missing() -> Response {
+    Problem::new(StatusCode::NOT_FOUND, "page-missing", "this binary was built without the page: run `make build`").into_response()
+}
+
 fn nothing_here() -> Response {
     Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this address").into_response()
 }
 
 fn answer(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
-    let etag = format!("\"{}\"", hex::encode(&file.metadata.sha256_hash()[..16]));
+    let etag = format!("\"{}\"", hex::encode(&digest(&SHA256, &file.data).as_ref()[..16]));
     let cache = if name.starts_with(HASHED) { "public, max-age=31536000, immutable" } else { "no-cache" };
     let caching = [(CACHE_CONTROL, cache.to_owned()), (ETAG, etag.clone())];
     if headers.get(IF_NONE_MATCH).is_some_and(|sent| sent.as_bytes() == etag.as_bytes()) {

@@ -6,7 +6,7 @@ use super::path::Path;
 use crate::domain::ids::VideoId;
 use crate::domain::video::RenditionName;
 use crate::domain::{Error, ErrorKind};
-use crate::library::Viewer;
+use crate::library::{Playback, Viewer};
 use crate::links::playback::Pass;
 use crate::problem::{Problem, RequestId};
 use axum::Extension;
@@ -21,11 +21,19 @@ use std::sync::Arc;
 /// Digits of a key index: more segments than a thousand years have.
 const MAX_INDEX_DIGITS: usize = 9;
 
+/// A playback session as its player gets it. A secret: its URL holds the token.
 #[derive(Serialize)]
-struct Session {
+pub(super) struct Session {
     playback_url: String,
     expires_at: i64,
     session: crate::domain::ids::SessionId,
+}
+
+impl Session {
+    pub(super) fn of(api: &State, playback: &Playback) -> Self {
+        let playback_url = api.site.playback_url(&playback.token, &playback.video, &playback.version);
+        Self { playback_url, expires_at: playback.expires_at, session: playback.session.clone() }
+    }
 }
 
 /// The pieces of a key's path, as they were sent: none of them needs percent-encoding, so none is undone, and the token is judged first
@@ -56,9 +64,7 @@ impl<'a> KeyPath<'a> {
 /// `POST /v1/videos/{id}/playback`.
 pub(super) async fn watch(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn, Path(id): Path<String>) -> Result<Response, Problem> {
     let playback = api.library.watch(&caller, &VideoId::parse(&id)?).await?;
-    let playback_url = api.site.playback_url(&playback.token, &playback.video, &playback.version);
-    let session = Session { playback_url, expires_at: playback.expires_at, session: playback.session };
-    Ok(([(CACHE_CONTROL, "no-store")], axum::Json(session)).into_response())
+    Ok(([(CACHE_CONTROL, "no-store")], axum::Json(Session::of(&api, &playback))).into_response())
 }
 
 /// `GET /t/{token}/v/{video}/{version}/{rendition}/keys/{index}`: 16 bytes, decided on anew each time.

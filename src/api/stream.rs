@@ -96,7 +96,7 @@ impl Listener {
             Err(_) => return None,
         };
         decide(&self.actor, Action::See(&video)).permit().ok()?;
-        let view = View::of(&self.api, video).await.ok()?;
+        let view = View::of(&self.api, &self.actor, video).await.ok()?;
         Event::default().event("video").json_data(view).ok()
     }
 

@@ -4,7 +4,7 @@ use super::State;
 use super::auth::{Json, SignedIn};
 use super::path::Path;
 use crate::domain::collection;
-use crate::domain::ids::UploadId;
+use crate::domain::ids::{UploadId, VideoId};
 use crate::domain::upload::{Part, Request, Upload};
 use crate::ingest::{Declared, Finished};
 use crate::library::Caller;
@@ -23,12 +23,13 @@ pub(super) struct Begin {
     size_bytes: u64,
     title: Option<String>,
     collection: Option<String>,
+    replaces: Option<String>,
 }
 
 #[derive(Serialize)]
 struct Begun<'a> {
     upload: &'a UploadId,
-    video: &'a crate::domain::ids::VideoId,
+    video: &'a VideoId,
     part_size_bytes: u64,
     parts: u64,
     expires_at: i64,
@@ -37,9 +38,10 @@ struct Begun<'a> {
 #[derive(Serialize)]
 struct View<'a> {
     upload: &'a UploadId,
-    video: &'a crate::domain::ids::VideoId,
+    video: &'a VideoId,
     filename: &'a str,
     title: &'a str,
+    replaces: bool,
     size_bytes: u64,
     part_size_bytes: u64,
     parts: u64,
@@ -67,13 +69,29 @@ struct PartUrl {
 /// `POST /v1/uploads`.
 pub(super) async fn begin(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn, Json(body): Json<Begin>) -> Result<Response, Problem> {
     decide(&caller.actor, Action::Upload).permit()?;
-    let request = Request::new(&body.filename, body.title.as_deref(), body.size_bytes, api.ingest.limits.max_size_bytes)?;
-    let collection = body.collection.as_deref().map(collection::Name::parse).transpose()?;
-    let request = request.in_collection(collection);
-    let upload = api.ingest.begin(&caller.actor.subject, request).await?;
+    let upload = match &body.replaces {
+        Some(video) => begin_replacement(&api, &caller, &body, &VideoId::parse(video)?).await?,
+        None => api.ingest.begin(&caller.actor.subject, request(&api, &body)?).await?,
+    };
     let Upload { id, video, part_size_bytes, expires_at, .. } = &upload;
     let begun = Begun { upload: id, video, part_size_bytes: *part_size_bytes, parts: upload.parts(), expires_at: *expires_at };
     Ok((StatusCode::CREATED, axum::Json(begun)).into_response())
+}
+
+fn request(api: &State, body: &Begin) -> crate::domain::Result<Request> {
+    let request = Request::new(&body.filename, body.title.as_deref(), body.size_bytes, api.ingest.limits.max_size_bytes)?;
+    let collection = body.collection.as_deref().map(collection::Name::parse).transpose()?;
+    Ok(request.in_collection(collection))
+}
+
+/// An upload that is to replace a video's source: decided on, and in the audit log, before it begins (invariant 8).
+async fn begin_replacement(api: &State, caller: &Caller, body: &Begin, video: &VideoId) -> Result<Upload, Problem> {
+    if body.title.is_some() || body.collection.is_some() {
+        let detail = "a video keeps its title and its collection when its source is replaced: leave them out";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "title-with-replaces", detail));
+    }
+    let (video, decided) = api.library.may_replace(caller, video, "replace").await?;
+    Ok(api.ingest.begin_replacement(&caller.actor.subject, request(api, body)?, &video, &decided).await?)
 }
 
 /// `GET /v1/uploads/{id}`.
@@ -86,6 +104,7 @@ pub(super) async fn show(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn
         video: &upload.video,
         filename: &upload.filename,
         title: &upload.title,
+        replaces: upload.replaces,
         size_bytes: upload.size_bytes,
         part_size_bytes: upload.part_size_bytes,
         parts: upload.parts(),

@@ -3,11 +3,13 @@
 use super::State;
 use super::auth::SignedIn;
 use super::path::Path;
+use super::replacement::{self, TrimView};
 use crate::domain::Result;
 use crate::domain::collection;
 use crate::domain::ids::VideoId;
 use crate::domain::video::{Refusal, Rendition, Video};
 use crate::library::{MOST_LISTED, Poster};
+use crate::policy::Actor;
 use crate::problem::Problem;
 use axum::extract::{Query, State as Api};
 use axum::response::{IntoResponse, Response};
@@ -51,6 +53,10 @@ pub(super) struct View {
     truncated: bool,
     has_poster: bool,
     refusal: Option<Refusal>,
+    /// For those who may replace the video.
+    replacement: Option<replacement::View>,
+    /// For those who may trim the video.
+    trim: Option<TrimView>,
     watch_url: String,
 }
 
@@ -63,9 +69,11 @@ struct RenditionView {
 }
 
 impl View {
-    /// The view of a video, with its renditions.
-    pub(super) async fn of(api: &State, video: Video) -> Result<Self> {
+    /// The view that `actor` has of a video, with its renditions.
+    pub(super) async fn of(api: &State, actor: &Actor, video: Video) -> Result<Self> {
         let renditions = api.library.renditions(&video).await?.into_iter().map(rendition).collect();
+        let replacement = api.library.replacement(actor, &video).await?.map(replacement::View::from);
+        let trim = api.library.trim(actor, &video).await?.map(TrimView::from);
         Ok(Self {
             watch_url: api.site.watch_url(&video.id),
             video: video.id,
@@ -86,6 +94,8 @@ impl View {
             truncated: video.truncated,
             has_poster: video.poster_epoch.is_some(),
             refusal: video.refusal,
+            replacement,
+            trim,
         })
     }
 }
@@ -110,7 +120,7 @@ pub(super) async fn list(
     let next_cursor = listed.last().filter(|_| full).map(|video| video.id.clone());
     let mut videos = Vec::with_capacity(listed.len());
     for video in listed {
-        videos.push(View::of(&api, video).await?);
+        videos.push(View::of(&api, &caller.actor, video).await?);
     }
     Ok(axum::Json(List { videos, next_cursor }).into_response())
 }
@@ -122,7 +132,7 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> std::result::Result<Response, Problem> {
     let video = api.library.see(&caller.actor, &VideoId::parse(&id)?).await?;
-    Ok(axum::Json(View::of(&api, video).await?).into_response())
+    Ok(axum::Json(View::of(&api, &caller.actor, video).await?).into_response())
 }
 
 /// `DELETE /v1/videos/{id}`.

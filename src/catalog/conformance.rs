@@ -1,11 +1,13 @@
 //! One suite for both databases: each test body below runs over SQLite and over a real PostgreSQL.
 
 mod collections;
+mod embeddings;
 mod guards;
 mod isolation;
 mod jobs;
 mod migrations;
 mod races;
+mod replacements;
 mod rows;
 mod text;
 mod uploads;
@@ -131,6 +133,7 @@ fn upload_of(owner: &str) -> Upload {
         filename: "heart.mp4".to_owned(),
         title: "The heart".to_owned(),
         collection: None,
+        replaces: false,
         size_bytes: 20 << 20,
         part_size_bytes: 8 << 20,
         state: UploadState::Open,
@@ -200,10 +203,10 @@ impl Db {
             let (facts, plan) = ("{}".to_owned(), "{}".to_owned());
             let (pictures_expected, pictures_decoded) = (320, 0);
             let video = upload.video.clone();
-            let version = Version { id: VersionId::new(), video, source, facts, plan, pictures_expected, pictures_decoded };
+            let version = Version { id: VersionId::new(), video, source, facts, plan, trim: None, pictures_expected, pictures_decoded };
             let renditions = [("720p", Some((1280, 720))), ("audio", None), ("360p", Some((640, 360)))];
             let renditions = renditions.map(|(name, size)| NewRendition { name: rendition(name), size });
-            let outline = Outline { duration_ms: 60_000, size: Some((1280, 720)), truncated: false };
+            let outline = Outline { duration_ms: 60_000, size: Some((1280, 720)), truncated: false, source_duration_ms: 60_000 };
             tx.insert_version(&version, &renditions, outline, remaining).await?;
             Ok(version)
         })

@@ -82,11 +82,11 @@ impl Catalog {
         row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no job {id}"))), job)
     }
 
-    /// The last epoch of a video's jobs of a kind that is over: whoever claims one of them, or works at it, has a higher one.
-    pub async fn settled_epoch(&self, video: &VideoId, kind: Kind) -> Result<i64> {
+    /// The last epoch of a version's jobs of a kind that is over: whoever claims one of them, or works at it, has a higher one.
+    pub async fn settled_epoch(&self, video: &VideoId, version: &VersionId, kind: Kind) -> Result<i64> {
         let sql = "SELECT CAST(COALESCE(MIN(CASE WHEN state = 'running' THEN epoch - 1 ELSE epoch END), 0) AS BIGINT) AS epoch
-            FROM jobs WHERE video_id = $1 AND kind = $2";
-        self.fetch_optional(sql, args![video, kind.as_str()]).await?.map_or(Ok(0), |row| row.int("epoch"))
+            FROM jobs WHERE video_id = $1 AND version_id = $2 AND kind = $3";
+        self.fetch_optional(sql, args![video, version, kind.as_str()]).await?.map_or(Ok(0), |row| row.int("epoch"))
     }
 }
 
@@ -157,10 +157,11 @@ impl Tx {
         if changed == 1 { Ok(()) } else { Err(Error::conflict("not-dead", message())) }
     }
 
-    /// Whether a dead letter of the video is one that it cannot be published without. A dead publication is none: whatever else of the video
+    /// Whether a dead letter of the version, or of a source not planned yet, is one that it cannot be published without. A dead publication is none: whatever else of the video
     /// is redriven ends in another.
-    pub async fn has_fatal_letter(&mut self, video: &VideoId) -> Result<bool> {
-        let rows = self.fetch_all("SELECT DISTINCT kind FROM jobs WHERE video_id = $1 AND state = 'dead'", args![video]).await?;
+    pub async fn has_fatal_letter(&mut self, video: &VideoId, version: Option<&VersionId>) -> Result<bool> {
+        let sql = "SELECT DISTINCT kind FROM jobs WHERE video_id = $1 AND state = 'dead' AND (version_id IS NULL OR $2 IS NULL OR version_id = $2)";
+        let rows = self.fetch_all(sql, args![video, version.map(VersionId::as_str)]).await?;
         let kinds = rows.iter().map(|row| Kind::parse(&row.text("kind")?)).collect::<Result<Vec<_>>>()?;
         Ok(kinds.into_iter().any(|kind| kind != Kind::Publish && !kind.is_optional()))
     }

@@ -37,11 +37,14 @@ fn session(row: &Row) -> Result<Session> {
 }
 
 impl Tx {
-    /// Inserts a session.
+    /// Inserts a session. `Conflict` when its version plays no more: it was replaced, and its blobs are gone or about to go.
     pub async fn insert_playback_session(&mut self, new: &Session) -> Result<()> {
         let now = self.now().await?;
-        let sql = "INSERT INTO playback_sessions (id, video_id, version_id, subject, role, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        self.execute(sql, args![&new.id, &new.video, &new.version, &new.subject, &new.role, now, new.expires_at]).await.map(drop)
+        let sql = "INSERT INTO playback_sessions (id, video_id, version_id, subject, role, created_at, expires_at) 
+            SELECT $1, $2, id, $4, $5, $6, $7 FROM versions WHERE id = $3 AND state IN ('processing', 'published', 'superseded')";
+        let row = args![&new.id, &new.video, &new.version, &new.subject, &new.role, now, new.expires_at];
+        let gone = || Error::conflict("version-gone", "the video was replaced just now: ask again");
+        if self.execute(sql, row).await? == 1 { Ok(()) } else { Err(gone()) }
     }
 }
 

@@ -15,6 +15,7 @@ fn upload(row: &Row) -> Result<Upload> {
         filename: row.text("filename")?,
         title: row.text("title")?,
         collection: row.opt_text("collection")?.as_deref().map(collection::Name::parse).transpose()?,
+        replaces: row.int("replaces")? != 0,
         size_bytes: row.count("size_bytes")?,
         part_size_bytes: row.count("part_size_bytes")?,
         state: State::parse(&row.text("state")?)?,
@@ -89,11 +90,24 @@ impl Catalog {
 impl Tx {
     /// Inserts an open upload with the wrapped root key of the video it will become.
     pub async fn insert_upload(&mut self, upload: &Upload, wrapped_root_key: &str) -> Result<()> {
-        let now = self.now().await?;
         let key = "INSERT INTO root_keys (video_id, wrapped) VALUES ($1, $2)";
         self.execute(key, args![&upload.video, wrapped_root_key]).await?;
-        let sql = "INSERT INTO uploads (id, video_id, owner, filename, title, collection, size_bytes, part_size_bytes, state, created_at, expires_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'open', $9, $10)";
+        self.insert_upload_row(upload).await
+    }
+
+    /// Inserts an open upload that is to replace the source of a video; `Conflict` (`not-ready`) when that does not play.
+    pub async fn insert_replacing_upload(&mut self, upload: &Upload) -> Result<()> {
+        let ready = self.fetch_optional("SELECT 1 AS one FROM videos WHERE id = $1 AND state = 'ready'", args![&upload.video]).await?;
+        if ready.is_none() {
+            return Err(super::replacements::not_ready(&upload.video));
+        }
+        self.insert_upload_row(upload).await
+    }
+
+    async fn insert_upload_row(&mut self, upload: &Upload) -> Result<()> {
+        let now = self.now().await?;
+        let sql = "INSERT INTO uploads (id, video_id, owner, filename, title, collection, replaces, size_bytes, part_size_bytes, state, created_at, expires_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'open', $10, $11)";
         let row = args![
             &upload.id,
             &upload.video,
@@ -101,6 +115,7 @@ impl Tx {
             &upload.filename,
             &upload.title,
             upload.collection.as_ref().map(collection::Name::as_str),
+            upload.replaces,
             upload.size_bytes,
             upload.part_size_bytes,
             now,

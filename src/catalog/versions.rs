@@ -1,8 +1,10 @@
 //! Versions: one complete processing of a source, its renditions and its segments.
 
+use super::replacements::{points, trim};
 use super::{Catalog, Row, Tx};
 use crate::args;
 use crate::domain::ids::{SourceId, UploadId, VersionId, VideoId};
+use crate::domain::replacement::Trim;
 use crate::domain::video::{Rendition, RenditionName};
 use crate::domain::{Error, Result};
 
@@ -32,6 +34,8 @@ pub struct Version {
     pub facts: String,
     /// What the jobs make of it, JSON.
     pub plan: String,
+    /// What of its source it shows; absent: all.
+    pub trim: Option<Trim>,
     /// Pictures the source promises.
     pub pictures_expected: u64,
     /// Pictures that came out, in chunks settled so far.
@@ -56,6 +60,19 @@ pub struct Outline {
     pub size: Option<(u32, u32)>,
     /// Whether the source is cut short.
     pub truncated: bool,
+    /// The length of the whole source, of which the version may be a part.
+    pub source_duration_ms: i64,
+}
+
+/// What publishing a version did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publication {
+    /// Nothing: it was published before, is not complete, or was given up.
+    None,
+    /// Its video is ready.
+    First,
+    /// It plays now instead of the version before.
+    Replacement,
 }
 
 /// An initialisation segment that was written.
@@ -103,6 +120,7 @@ fn version(row: &Row) -> Result<Version> {
         source: SourceId::parse(&row.text("source_id")?)?,
         facts: row.text("facts")?,
         plan: row.text("plan")?,
+        trim: trim(row)?,
         pictures_expected: row.count("pictures_expected")?,
         pictures_decoded: row.count("pictures_decoded")?,
     })
@@ -146,6 +164,18 @@ impl Catalog {
         row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no version {id}"))), version)
     }
 
+    /// The length of the whole source of a version, in milliseconds.
+    pub async fn source_duration_ms(&self, id: &VersionId) -> Result<Option<i64>> {
+        let row = self.fetch_optional("SELECT source_duration_ms FROM versions WHERE id = $1", args![id]).await?;
+        row.map_or(Ok(None), |row| row.opt_int("source_duration_ms"))
+    }
+
+    /// The epoch in the key of a version's poster, once it has one.
+    pub async fn poster_epoch(&self, id: &VersionId) -> Result<Option<i64>> {
+        let row = self.fetch_optional("SELECT poster_epoch FROM versions WHERE id = $1", args![id]).await?;
+        row.map_or(Ok(None), |row| row.opt_int("poster_epoch"))
+    }
+
     /// A version's renditions, smallest first, audio last.
     pub async fn renditions(&self, id: &VersionId) -> Result<Vec<Rendition>> {
         let sql = "SELECT name, width, height FROM renditions WHERE version_id = $1 ORDER BY CASE WHEN height IS NULL THEN 1 ELSE 0 END, height, name";
@@ -171,13 +201,10 @@ impl Catalog {
 }
 
 impl Tx {
-    /// Inserts a version in processing with its renditions and points its video at it; `remaining` jobs must settle before it is published.
+    /// Inserts a version in processing with its renditions and points its video at it, or the replacement of a video that plays;
+    /// `remaining` jobs must settle before it is published.
     pub async fn insert_version(&mut self, new: &Version, renditions: &[NewRendition], outline: Outline, remaining: u64) -> Result<()> {
-        let now = self.now().await?;
-        let sql = "INSERT INTO versions (id, video_id, source_id, state, facts, plan, remaining, pictures_expected, created_at)
-            VALUES ($1, $2, $3, 'processing', $4, $5, $6, $7, $8)";
-        let row = args![&new.id, &new.video, &new.source, &new.facts, &new.plan, remaining, new.pictures_expected, now];
-        self.execute(sql, row).await?;
+        self.insert_version_row(new, outline, remaining).await?;
         for rendition in renditions {
             let kind = if rendition.size.is_some() { "video" } else { "audio" };
             let (width, height) = rendition.size.unzip();
@@ -188,8 +215,36 @@ impl Tx {
         let sql = "UPDATE videos SET version_id = $2, duration_ms = $3, width = $4, height = $5, truncated = $6, stage = 'encoding'
             WHERE id = $1 AND state = 'processing'";
         let row = args![&new.video, &new.id, outline.duration_ms, width.map(i64::from), height.map(i64::from), outline.truncated];
-        let changed = self.execute(sql, row).await?;
-        if changed == 1 { Ok(()) } else { Err(Error::conflict("not-processing", format!("video {} is not in processing", new.video))) }
+        if self.execute(sql, row).await? == 1 || self.plan_replacement(&new.video, &new.source, &new.id).await? {
+            return Ok(());
+        }
+        Err(Error::conflict("not-processing", format!("video {} is not in processing", new.video)))
+    }
+
+    async fn insert_version_row(&mut self, new: &Version, outline: Outline, remaining: u64) -> Result<()> {
+        let now = self.now().await?;
+        let sql = "INSERT INTO versions (id, video_id, source_id, state, facts, plan, remaining, pictures_expected, created_at,
+                duration_ms, width, height, truncated, trim_in_ms, trim_out_ms, source_duration_ms)
+            VALUES ($1, $2, $3, 'processing', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+        let ((width, height), (in_ms, out_ms)) = (outline.size.unzip(), points(new.trim));
+        let row = args![
+            &new.id,
+            &new.video,
+            &new.source,
+            &new.facts,
+            &new.plan,
+            remaining,
+            new.pictures_expected,
+            now,
+            outline.duration_ms,
+            width.map(i64::from),
+            height.map(i64::from),
+            outline.truncated,
+            in_ms,
+            out_ms,
+            outline.source_duration_ms,
+        ];
+        self.execute(sql, row).await.map(drop)
     }
 
     /// Adopts a segment: from now on its blob is the one of its number. A second one is `Conflict`.
@@ -249,19 +304,30 @@ impl Tx {
         self.execute("UPDATE versions SET remaining = remaining + 1 WHERE id = $1", args![version]).await.map(drop)
     }
 
-    /// Publishes a version: the one compare-and-set that makes its video ready. `false` when it was published before (invariant 3).
-    pub async fn publish_version(&mut self, version: &VersionId, video: &VideoId, truncated: bool) -> Result<bool> {
+    /// Publishes a version: the one compare-and-set that makes its video ready, or makes it the one that plays (invariant 3). The version
+    /// it replaces is kept for `keep_superseded_ms` at least.
+    pub async fn publish_version(
+        &mut self,
+        version: &VersionId,
+        video: &VideoId,
+        truncated: bool,
+        keep_superseded_ms: i64,
+    ) -> Result<Publication> {
         let now = self.now().await?;
-        let sql = "UPDATE versions SET state = 'published', published_at = $2 WHERE id = $1 AND state = 'processing' AND remaining = 0";
-        if self.execute(sql, args![version, now]).await? != 1 {
-            return Ok(false);
+        let sql = "UPDATE versions SET state = 'published', published_at = $2, truncated = CASE WHEN $3 = 1 THEN 1 ELSE truncated END
+            WHERE id = $1 AND state = 'processing' AND remaining = 0";
+        if self.execute(sql, args![version, now, truncated]).await? != 1 {
+            return Ok(Publication::None);
         }
         let sql =
             "UPDATE videos SET state = 'ready', stage = 'done', percent = 100, ready_at = $3, playable_at = COALESCE(playable_at, $3),
             truncated = CASE WHEN $4 = 1 THEN 1 ELSE truncated END
             WHERE id = $1 AND version_id = $2 AND state = 'processing'";
-        let changed = self.execute(sql, args![video, version, now, truncated]).await?;
-        if changed == 1 { Ok(true) } else { Err(Error::conflict("not-processing", format!("video {video} is not in processing"))) }
+        if self.execute(sql, args![video, version, now, truncated]).await? == 1 {
+            return Ok(Publication::First);
+        }
+        self.switch_version(version, video, now.saturating_add(keep_superseded_ms)).await?;
+        Ok(Publication::Replacement)
     }
 
     /// Ends a version that will never be published.

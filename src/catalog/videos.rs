@@ -122,10 +122,11 @@ impl Tx {
         if let Some(name) = &upload.collection { self.set_collection(&upload.video, Some(name)).await } else { Ok(()) }
     }
 
-    /// Says what a video in processing is busy with.
-    pub async fn set_stage(&mut self, video: &VideoId, stage: Stage) -> Result<()> {
+    /// Says what a video in processing, or its replacement, is busy with; `version` is that of the job that says so, once planned.
+    pub async fn set_stage(&mut self, video: &VideoId, version: Option<&VersionId>, stage: Stage) -> Result<()> {
         let sql = "UPDATE videos SET stage = $2 WHERE id = $1 AND state = 'processing' AND stage <> $2";
-        self.execute(sql, args![video, stage.as_str()]).await.map(drop)
+        self.execute(sql, args![video, stage.as_str()]).await?;
+        self.set_replacement_stage(video, version, stage).await
     }
 
     /// Moves a video in processing, or one that failed, to `refused`; its blobs go at `purge_at`. `Conflict` when it is neither.
@@ -136,10 +137,12 @@ impl Tx {
         if changed == 1 { Ok(()) } else { Err(Error::conflict("not-processing", format!("video {video} is not in processing"))) }
     }
 
-    /// Marks a video in processing as failed (`true`), or a failed one as in processing again (`false`).
-    pub async fn set_failed(&mut self, video: &VideoId, failed: bool) -> Result<()> {
+    /// Marks a video in processing as failed (`true`), or a failed one as in processing again (`false`); of a video that plays, the
+    /// replacement that `version` is to be.
+    pub async fn set_failed(&mut self, video: &VideoId, version: Option<&VersionId>, failed: bool) -> Result<()> {
         let (from, to) = if failed { ("processing", "failed") } else { ("failed", "processing") };
-        self.execute("UPDATE videos SET state = $3 WHERE id = $1 AND state = $2", args![video, from, to]).await.map(drop)
+        self.execute("UPDATE videos SET state = $3 WHERE id = $1 AND state = $2", args![video, from, to]).await?;
+        self.set_replacement_failed(video, version, failed).await
     }
 
     /// Marks a video deleted and due for purging; `NotFound` when it already was.
@@ -147,7 +150,7 @@ impl Tx {
         let now = self.now().await?;
         let sql = "UPDATE videos SET state = 'deleted', stage = 'done', purge_at = $2 WHERE id = $1 AND state <> 'deleted'";
         let changed = self.execute(sql, args![video, now]).await?;
-        if changed == 1 { Ok(()) } else { Err(Error::not_found(format!("there is no video {video}"))) }
+        if changed == 1 { self.end_replacements(video).await } else { Err(Error::not_found(format!("there is no video {video}"))) }
     }
 
     /// Puts off the purge of a video that is due for one, so that others come first.
@@ -160,12 +163,15 @@ impl Tx {
         self.execute("UPDATE videos SET purge_at = NULL, poster_epoch = NULL WHERE id = $1", args![video]).await.map(drop)
     }
 
-    /// Notes the poster that the stills job of `epoch` wrote.
-    pub async fn set_poster(&mut self, video: &VideoId, epoch: i64) -> Result<()> {
-        self.execute("UPDATE videos SET poster_epoch = $2 WHERE id = $1", args![video, epoch]).await.map(drop)
+    /// Notes the poster of a version that the stills job of `epoch` wrote; it is the video's if the version is.
+    pub async fn set_poster(&mut self, video: &VideoId, version: &VersionId, epoch: i64) -> Result<()> {
+        self.execute("UPDATE versions SET poster_epoch = $2 WHERE id = $1", args![version, epoch]).await?;
+        let sql = "UPDATE videos SET poster_epoch = $3 WHERE id = $1 AND version_id = $2";
+        self.execute(sql, args![video, version, epoch]).await.map(drop)
     }
 
-    /// Raises a video's percentage to what its version's jobs have done; it never falls, and 100 is for `ready` alone.
+    /// Raises the percentage of a video, or of its replacement, to what its version's jobs have done; it never falls, and 100 is for
+    /// `ready` alone.
     pub async fn raise_percent(&mut self, video: &VideoId, version: &VersionId) -> Result<()> {
         let sql =
             "SELECT CAST(COALESCE(SUM(weight * progress_percent), 0) AS BIGINT) AS done, CAST(COALESCE(SUM(weight), 0) AS BIGINT) AS whole
@@ -173,6 +179,7 @@ impl Tx {
         let Some(row) = self.fetch_optional(sql, args![version]).await? else { return Ok(()) };
         let percent = (row.int("done")? / row.int("whole")?.max(1)).clamp(0, 99);
         let sql = "UPDATE videos SET percent = $2 WHERE id = $1 AND percent < $2 AND state = 'processing'";
-        self.execute(sql, args![video, percent]).await.map(drop)
+        self.execute(sql, args![video, percent]).await?;
+        self.set_replacement_percent(video, version, percent).await
     }
 }

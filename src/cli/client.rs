@@ -101,6 +101,17 @@ impl Client {
         self.send(self.request(Method::DELETE, &format!("v1/videos/{video}"))?).await.map(drop)
     }
 
+    /// Begins a version of a video's source between two points.
+    pub async fn trim_video(&self, video: &VideoId, in_ms: u64, out_ms: Option<u64>) -> Result<(), Failure> {
+        let points = serde_json::json!({ "in_ms": in_ms, "out_ms": out_ms });
+        self.send(self.request(Method::POST, &format!("v1/videos/{video}/trim"))?.json(&points)).await.map(drop)
+    }
+
+    /// Calls off what is being made to replace a video.
+    pub async fn cancel_replacement(&self, video: &VideoId) -> Result<(), Failure> {
+        self.send(self.request(Method::DELETE, &format!("v1/videos/{video}/replacement"))?).await.map(drop)
+    }
+
     /// Opens a playback session: an absolute URL that plays without further credentials.
     pub async fn playback(&self, video: &VideoId) -> Result<Playback, Failure> {
         let mut playback: Playback = self.call(self.request(Method::POST, &format!("v1/videos/{video}/playback"))?).await?;

@@ -51,6 +51,9 @@ pub(super) struct PublishArgs {
     /// Collection the videos belong into, such as Cardiology/2026; made if there is none of this name.
     #[arg(long, value_name = "NAME", value_parser = Name::parse)]
     collection: Option<Name>,
+    /// Make the file the new source of this video; what it shows now plays until the new version is ready.
+    #[arg(long, value_name = "VIDEO", value_parser = VideoId::parse, conflicts_with_all = ["title", "collection"])]
+    replace: Option<VideoId>,
     /// How far to follow each video.
     #[arg(long, value_name = "STATE", default_value = "ready")]
     wait: Wait,
@@ -73,6 +76,8 @@ pub(super) enum Wait {
 struct About {
     title: Option<String>,
     collection: Option<Name>,
+    /// The video whose source the file replaces.
+    replaces: Option<VideoId>,
 }
 
 /// What all files of one run share.
@@ -126,7 +131,10 @@ pub(super) async fn run(connection: Connection, args: PublishArgs) -> Result<Exi
     if args.title.is_some() && args.files.len() > 1 {
         return Err(Failure::usage("--title names a single video: publish the files one by one, or leave it out"));
     }
-    let about = About { title: args.title, collection: args.collection };
+    if args.replace.is_some() && args.files.len() > 1 {
+        return Err(Failure::usage("--replace takes a single file: a video has one source"));
+    }
+    let about = About { title: args.title, collection: args.collection, replaces: args.replace };
     let run = Run::new(Client::new(connection), Board::of_stderr(), about, args.wait, state::folder());
     let interrupt = watch_signals()?;
     let mut outcomes = stream::iter(&args.files).map(|path| run.publish(path, &interrupt)).buffered(FILES_AT_ONCE);

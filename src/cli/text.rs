@@ -105,6 +105,25 @@ pub(super) fn utc(epoch_ms: i64) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", second / 3600, second / 60 % 60, second % 60)
 }
 
+/// Reads a place in a video, `1:02:03`, `2:03.5` or `123.25` (hours, minutes and seconds), as milliseconds.
+pub(super) fn point(text: &str) -> Result<u64, String> {
+    let wrong = || "give a time in the video: 1:02:03, 2:03.5 or 123.25".to_owned();
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = |piece: &str| (1..=9).contains(&piece.len()) && piece.bytes().all(|byte| byte.is_ascii_digit());
+    let pieces: Vec<&str> = whole.split(':').collect();
+    let is_fraction = fraction.len() <= 3 && fraction.bytes().all(|byte| byte.is_ascii_digit()) && !text.ends_with('.');
+    if pieces.len() > 3 || !pieces.iter().all(|piece| is_number(piece)) || !is_fraction {
+        return Err(wrong());
+    }
+    let numbers: Vec<u64> = pieces.iter().filter_map(|piece| piece.parse().ok()).collect();
+    if numbers.iter().skip(1).any(|&number| number > 59) {
+        return Err(wrong());
+    }
+    let seconds = numbers.iter().fold(0, |sum, number| sum * 60 + number);
+    let thousandths: u64 = format!("{fraction:0<3}").parse().map_err(|_| wrong())?;
+    Ok(seconds * 1000 + thousandths)
+}
+
 /// Reads `90s`, `30m`, `12h` or `7d` as seconds.
 pub(super) fn seconds(text: &str) -> Result<u64, String> {
     let wrong = || "give a number and a unit: 90s, 30m, 12h or 7d".to_owned();
@@ -139,6 +158,16 @@ pub(super) fn web_url(text: &str) -> Result<reqwest::Url, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn points_are_read_as_players_show_them() {
+        for (text, ms) in [("0", 0), ("90", 90_000), ("00:01:30", 90_000), ("1:02:00", 3_720_000), ("2:03.5", 123_500), ("0.04", 40)] {
+            assert_eq!(point(text), Ok(ms), "{text}");
+        }
+        for text in ["", ":", "1:60", "1:2:3:4", "-1", "1.", "1.2345", "1:x", "1h"] {
+            assert!(point(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn hostile_titles_are_shown_not_obeyed() {

@@ -1,12 +1,16 @@
-//! `theatrum videos`: list, show, delete.
+//! `theatrum videos`: list, show, trim, delete.
 
-use super::client::{Client, answers::Video};
+mod trim;
+
+use super::client::Client;
+use super::client::answers::{Replacement, Trim, Video};
 use super::connection::Connection;
 use super::failure::Failure;
 use super::text::{self, Table, Visible};
 use super::{Exit, output};
 use crate::domain::collection::Name;
 use crate::domain::ids::VideoId;
+use crate::domain::replacement;
 use crate::domain::video::State;
 use clap::Subcommand;
 use serde_json::json;
@@ -37,6 +41,35 @@ pub(super) enum VideosCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Show only a part of a video's source; what plays now plays until the new version is ready.
+    ///
+    /// Times count from the beginning of the source, whatever was trimmed before, so that every trim can be undone: --whole.
+    Trim {
+        /// The video's id.
+        #[arg(value_name = "ID", value_parser = VideoId::parse)]
+        video: VideoId,
+        /// Where to begin, such as 00:01:30 or 90.5 [default: at the beginning].
+        #[arg(long, value_name = "TIME", value_parser = text::point)]
+        from: Option<u64>,
+        /// Where to end, such as 1:02:00 [default: at the end].
+        #[arg(long, value_name = "TIME", value_parser = text::point)]
+        to: Option<u64>,
+        /// Show all of the source again.
+        #[arg(long, conflicts_with_all = ["from", "to"], required_unless_present_any = ["from", "to"])]
+        whole: bool,
+        /// Print the video as the API gives it.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Call off what is being made to replace a video; what plays stays.
+    CancelReplacement {
+        /// The video's id.
+        #[arg(value_name = "ID", value_parser = VideoId::parse)]
+        video: VideoId,
+        /// Print {"video":ID,"replacement":"cancelled"}.
+        #[arg(long)]
+        json: bool,
+    },
     /// Delete one video for good: its keys first, then its files.
     Delete {
         /// The video's id.
@@ -59,6 +92,15 @@ pub(super) async fn run(connection: Connection, command: VideosCommand) -> Resul
         VideosCommand::Show { video, json } => {
             let video = client.video(&video).await?;
             if json { output::json(&video)? } else { output::line(&details(&video))? }
+        }
+        VideosCommand::Trim { video, from, to, whole: _, json } => {
+            let video = trim::run(&client, &video, from.unwrap_or(0), to).await?;
+            if json { output::json(&video)? } else { output::line(&details(&video))? }
+        }
+        VideosCommand::CancelReplacement { video, json } => {
+            client.cancel_replacement(&video).await?;
+            let said = json!({ "video": video, "replacement": "cancelled" });
+            if json { output::json(&said)? } else { output::note(&format!("called off what was to replace {video}")) }
         }
         VideosCommand::Delete { video, json } => {
             client.delete_video(&video).await?;
@@ -110,6 +152,14 @@ fn state(video: &Video) -> String {
     }
 }
 
+fn replaced(replacement: &Replacement) -> String {
+    match (replacement.state, &replacement.refusal) {
+        (replacement::State::Processing, _) => format!("soon, {} %", replacement.percent),
+        (replacement::State::Refused, Some(refusal)) => format!("no: {} ({})", Visible(&refusal.message), Visible(&refusal.code)),
+        (state, _) => format!("no: {}", state.as_str()),
+    }
+}
+
 fn details(video: &Video) -> String {
     let mut shown = format!("title     {}\nvideo     {}\nstate     {}", Visible(&video.title), video.video, state(video));
     let mut add = |name: &str, value: &str| {
@@ -118,6 +168,13 @@ fn details(video: &Video) -> String {
     };
     if let Some(refusal) = &video.refusal {
         add("refused", &format!("{} ({})", Visible(&refusal.message), Visible(&refusal.code)));
+    }
+    if let Some(replacement) = &video.replacement {
+        add("replaced", &replaced(replacement));
+    }
+    if let Some(Trim { in_ms, out_ms, source_duration_ms }) = video.trim.filter(|trim| trim.in_ms > 0 || trim.out_ms.is_some()) {
+        let until = out_ms.unwrap_or(source_duration_ms);
+        add("trimmed", &format!("{} to {} of {}", text::clock(in_ms), text::clock(until), text::clock(source_duration_ms)));
     }
     if video.truncated {
         add("note", "the source was cut short; the video goes as far as it does");

@@ -1,5 +1,7 @@
 //! The settings as they are written, and the checks that turn them into [`Config`].
 
+use super::embedding::RawEmbedding;
+use super::playback::RawPlayback;
 use super::{Config, DEFAULTS, Log, Overrides, Processing, Sandbox, Server, Uploads, units, wrong};
 use crate::domain::upload::MIN_PART_SIZE_BYTES;
 use crate::domain::{Error, Result};
@@ -22,6 +24,7 @@ pub(super) struct Raw {
     uploads: RawUploads,
     processing: RawProcessing,
     playback: RawPlayback,
+    embedding: RawEmbedding,
     tokens: RawTokens,
     log: RawLog,
 }
@@ -61,12 +64,6 @@ struct RawProcessing {
     ffprobe: String,
     memory_bytes: u64,
     stall: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPlayback {
-    min_lifetime: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -115,7 +112,8 @@ impl Raw {
             catalog_url: catalog_url(&self.catalog.url)?,
             uploads: self.uploads.check()?,
             processing: self.processing.check()?,
-            playback_min_lifetime: duration("playback.min_lifetime", &self.playback.min_lifetime, Duration::from_secs(60))?,
+            playback: self.playback.check()?,
+            embedding: self.embedding.check()?,
             token_lifetime: duration("tokens.lifetime", &self.tokens.lifetime, Duration::from_secs(60))?,
             log: self.log.check()?,
         })
@@ -187,7 +185,7 @@ fn unreadable(error: config::ConfigError) -> Error {
     Error::invalid("wrong-setting", format!("the settings cannot be read: {error}; theatrum.default.toml shows every setting"))
 }
 
-fn duration(setting: &str, text: &str, least: Duration) -> Result<Duration> {
+pub(super) fn duration(setting: &str, text: &str, least: Duration) -> Result<Duration> {
     let duration = units::duration(text).ok_or_else(|| wrong(setting, text, DURATION))?;
     if duration < least {
         return Err(wrong(setting, text, &format!("it must be at least {} s; {DURATION}", least.as_secs())));

@@ -9,6 +9,12 @@ pub enum Kind {
     VideoPlayable,
     /// Every rendition is published.
     VideoReady,
+    /// A replacement was published: from now on it is what plays.
+    VideoReplaced,
+    /// A replacement's source cannot become a video; the version before plays on.
+    ReplacementRefused,
+    /// A replacement was called off; the version before plays on.
+    ReplacementCancelled,
     /// The source cannot become a video.
     VideoRefused,
     /// The video and its keys are gone.
@@ -24,6 +30,9 @@ impl Kind {
             Self::UploadFinished => "upload.finished",
             Self::VideoPlayable => "video.playable",
             Self::VideoReady => "video.ready",
+            Self::VideoReplaced => "video.replaced",
+            Self::ReplacementRefused => "replacement.refused",
+            Self::ReplacementCancelled => "replacement.cancelled",
             Self::VideoRefused => "video.refused",
             Self::VideoDeleted => "video.deleted",
             Self::JobDead => "job.dead",

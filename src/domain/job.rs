@@ -1,11 +1,12 @@
 //! Jobs: durable units of work, their leases, and how failures are retried.
 
 use super::ids::{JobId, SourceId, VersionId, VideoId};
+use super::replacement::Trim;
 use super::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// The form of today's payloads; a worker that meets a newer one leaves the job alone.
-pub const PAYLOAD_VERSION: i64 = 1;
+pub const PAYLOAD_VERSION: i64 = 2;
 /// Failures after which a job is a dead letter.
 pub const MAX_FAILURES: i64 = 5;
 /// Claims after which a job is a dead letter even if no worker lived to report a failure.
@@ -13,6 +14,7 @@ pub const MAX_CLAIMS: i64 = 50;
 const FIRST_BACKOFF_MS: i64 = 1_000;
 const LONGEST_BACKOFF_MS: i64 = 300_000;
 
+/// An enum whose variants have a word each, in the catalog and in the API.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
@@ -36,6 +38,8 @@ macro_rules! words {
         }
     };
 }
+
+pub(super) use words;
 
 words! {
     /// What a job does.
@@ -134,6 +138,9 @@ pub struct NewJob {
 pub struct ProbePayload {
     /// The source to examine.
     pub source: SourceId,
+    /// What of it is shown; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trim: Option<Trim>,
 }
 
 /// The payload of an encode.

@@ -62,6 +62,8 @@ pub struct Upload {
     pub title: String,
     /// The collection the video will be in.
     pub collection: Option<collection::Name>,
+    /// Whether the video is there already, and this is to be its new source.
+    pub replaces: bool,
     /// The whole file.
     pub size_bytes: u64,
     /// Every part but the last.
@@ -177,6 +179,7 @@ mod tests {
             filename: "a.mp4".into(),
             title: "a".into(),
             collection: None,
+            replaces: false,
             size_bytes,
             part_size_bytes,
             state: State::Open,

@@ -46,9 +46,20 @@ impl Library {
         let video = self.catalog.video(id).await?;
         let decision = decide(&caller.actor, Action::Watch(&video));
         self.permit(caller, "playback", &video, decision).await?;
-        let version = playable_version(&video)?;
+        self.open_session(caller, &video, decision, None).await
+    }
+
+    /// Opens a session that was decided on; `object` says more of it in the audit log.
+    pub(super) async fn open_session(
+        &self,
+        caller: &Caller,
+        video: &Video,
+        decision: Decision,
+        object: Option<String>,
+    ) -> Result<Playback> {
+        let (id, version) = (&video.id, playable_version(video)?);
         let grant = Grant { session: SessionId::new(), video: id.clone(), version: version.clone() };
-        let signed = self.signer.sign(&grant, self.lifetime(&video), now_ms())?;
+        let signed = self.signer.sign(&grant, self.lifetime(video), now_ms())?;
         let session = Session {
             id: grant.session.clone(),
             video: id.clone(),
@@ -62,6 +73,7 @@ impl Library {
             session: Some(grant.session.to_string()),
             video: Some(id.to_string()),
             version: Some(version.to_string()),
+            object,
             ..caller.entry("playback", decision)
         };
         transaction!(self.catalog, |tx| {
@@ -116,12 +128,18 @@ impl Library {
         let actor = Actor { subject: session.subject.clone(), role: Role::parse(&session.role)? };
         let decision = if session.revoked_at.is_some() {
             Decision::Deny("session-revoked")
-        } else if video.version.as_ref() != Some(&pass.version) || video.playable_at.is_none() {
+        } else if !self.plays(&video, &pass.version).await? {
             Decision::Deny("version-gone")
         } else {
             decide(&actor, Action::Watch(&video))
         };
         Ok((session, decision))
+    }
+
+    /// Whether a version may still be watched: it is the video's, or was until it was replaced, and whoever watches it sees the end.
+    async fn plays(&self, video: &Video, version: &VersionId) -> Result<bool> {
+        let is_current = video.version.as_ref() == Some(version);
+        Ok(video.playable_at.is_some() && (is_current || self.catalog.plays_on(version).await?))
     }
 
     /// max(the operator's least, three times the video): DESIGN.md §5.
@@ -140,7 +158,7 @@ fn playable_version(video: &Video) -> Result<VersionId> {
     }
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }

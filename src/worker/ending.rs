@@ -23,8 +23,8 @@ pub(super) struct Ending<'a> {
 }
 
 impl Ending<'_> {
-    /// The source cannot become a video: the job is done, the video refused, its other jobs cancelled. If that cannot be said, the job is
-    /// tried again.
+    /// The source cannot become a video: the job is done, the video refused (or its replacement: the version before plays on), its other
+    /// jobs cancelled. If that cannot be said, the job is tried again.
     pub async fn refuse(&self, refusal: &Refusal) -> Result<()> {
         match self.try_refuse(refusal).await {
             Err(error) => self.fail(&error, None).await,
@@ -39,10 +39,15 @@ impl Ending<'_> {
         transaction!(self.catalog, |tx| {
             let purge_at = tx.now().await?.saturating_add(keep_ms);
             tx.settle(&lease).await?;
-            tx.refuse_video(video, refusal, purge_at).await?;
-            tx.abandon_versions(video).await?;
-            tx.cancel_jobs(video).await?;
-            tx.append_event(EventKind::VideoRefused, video, &payload).await?;
+            let event = if tx.refuse_replacement(video, self.job.version.as_ref(), refusal, purge_at).await? {
+                EventKind::ReplacementRefused
+            } else {
+                tx.refuse_video(video, refusal, purge_at).await?;
+                tx.abandon_versions(video).await?;
+                tx.cancel_jobs(video).await?;
+                EventKind::VideoRefused
+            };
+            tx.append_event(event, video, &payload).await?;
             tx.append_audit(&entry(self.job, "refuse", &refusal.code)).await
         })
     }
@@ -88,7 +93,7 @@ pub(super) async fn mourn(tx: &mut Tx, job: &Job) -> Result<()> {
     match &job.version {
         // A video without a poster is a video: degrade before failing (invariant 5).
         Some(version) if job.kind.is_optional() => segments_left(tx, job, version).await,
-        _ => tx.set_failed(&job.video, true).await,
+        version => tx.set_failed(&job.video, version.as_ref(), true).await,
     }
 }
 
@@ -101,7 +106,7 @@ pub(super) async fn segments_left(tx: &mut Tx, job: &Job, version: &VersionId) -
 pub(super) async fn count_down(tx: &mut Tx, job: &Job, version: &VersionId, pictures: u64) -> Result<()> {
     if tx.count_down(version, pictures).await? == 0 {
         tx.insert_job(&publish::job(&job.video, version)).await?;
-        tx.set_stage(&job.video, Stage::Publishing).await?;
+        tx.set_stage(&job.video, Some(version), Stage::Publishing).await?;
     }
     tx.raise_percent(&job.video, version).await
 }

@@ -28,6 +28,7 @@ fn upload() -> Upload {
         filename: "heart.mp4".to_owned(),
         title: "The heart".to_owned(),
         collection: None,
+        replaces: false,
         size_bytes: 1,
         part_size_bytes: 1,
         state: UploadState::Open,
@@ -50,8 +51,8 @@ pub(super) async fn version(catalog: &Catalog, kinds: &[Kind]) -> Version {
         tx.insert_video(&upload).await?;
         let source = tx.insert_source(&upload).await?;
         let (id, video, facts, plan) = (VersionId::new(), upload.video.clone(), "{}".to_owned(), "{}".to_owned());
-        let version = Version { id, video, source, facts, plan, pictures_expected: 0, pictures_decoded: 0 };
-        let outline = Outline { duration_ms: 1, size: None, truncated: false };
+        let version = Version { id, video, source, facts, plan, trim: None, pictures_expected: 0, pictures_decoded: 0 };
+        let outline = Outline { duration_ms: 1, size: None, truncated: false, source_duration_ms: 1 };
         tx.insert_version(&version, &[], outline, kinds.len() as u64).await?;
         for kind in kinds {
             let (video, version) = (version.video.clone(), Some(version.id.clone()));

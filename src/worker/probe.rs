@@ -6,8 +6,9 @@ use super::ffmpeg::{Finished, Limit, Limits, Program, Run};
 use super::source;
 use crate::blobs::Source;
 use crate::catalog::versions::{NewRendition, Outline, Version};
-use crate::domain::ids::{SourceId, VersionId};
+use crate::domain::ids::VersionId;
 use crate::domain::job::{Kind, NewJob, ProbePayload};
+use crate::domain::replacement::Trim;
 use crate::domain::video::{RenditionName, Stage};
 use crate::domain::{Error, Result};
 use crate::failpoint;
@@ -15,7 +16,7 @@ use crate::transaction;
 use std::sync::Arc;
 use std::time::Duration;
 use theatrum_media::plan::{Plan, VideoPlan};
-use theatrum_media::probe::{Code, Facts, HEAD_BYTES, PacketScan, Refusal, StreamReport, packets_argv, sniff, streams_argv};
+use theatrum_media::probe::{Code, Facts, HEAD_BYTES, PacketScan, Points, Refusal, StreamReport, packets_argv, sniff, streams_argv};
 use tokio::sync::mpsc;
 
 const BATCHES: usize = 16;
@@ -28,15 +29,18 @@ const TICKS_PER_WEIGHT: i64 = 9_000;
 /// Runs the job.
 pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     failpoint::hit("probe");
-    transaction!(attempt.state.catalog, |tx| tx.set_stage(&attempt.job.video, Stage::Probing).await)?;
+    transaction!(attempt.state.catalog, |tx| tx.set_stage(&attempt.job.video, None, Stage::Probing).await)?;
     attempt.state.doorbell.video_changed(&attempt.job.video);
     let payload: ProbePayload =
         serde_json::from_str(&attempt.job.payload).map_err(|error| Error::internal("a probe's payload cannot be read", error))?;
     source::sweep(attempt.state, &payload.source).await?;
     let (source, _) = source::open(attempt.state, &payload.source).await?;
     let facts = examine(attempt, &source).await?;
-    let plan = Plan::new(&facts, attempt.state.limits.slots);
-    settle(attempt, payload.source, &facts, &plan).await?;
+    let plan = match payload.trim {
+        Some(Trim { in_ms, out_ms }) => Plan::trimmed(&facts, attempt.state.limits.slots, Points::of_ms(in_ms, out_ms)),
+        None => Plan::new(&facts, attempt.state.limits.slots),
+    };
+    settle(attempt, payload, &facts, &plan).await?;
     Ok(())
 }
 
@@ -105,8 +109,9 @@ fn within_limits(finished: &Finished, stall: Duration) -> Result<(), Failed> {
     }
 }
 
-async fn settle(attempt: &Attempt<'_>, source: SourceId, facts: &Facts, plan: &Plan) -> Result<()> {
+async fn settle(attempt: &Attempt<'_>, payload: ProbePayload, facts: &Facts, plan: &Plan) -> Result<()> {
     let json = |error| Error::internal("could not write a plan", error);
+    let ProbePayload { source, trim } = payload;
     let video = &attempt.job.video;
     let version = Version {
         id: VersionId::new(),
@@ -114,6 +119,7 @@ async fn settle(attempt: &Attempt<'_>, source: SourceId, facts: &Facts, plan: &P
         source,
         facts: serde_json::json!({"demuxer": facts.demuxer, "size_bytes": facts.size_bytes, "truncated": facts.truncated}).to_string(),
         plan: serde_json::to_string(plan).map_err(json)?,
+        trim,
         pictures_expected: plan.video.as_ref().map_or(0, VideoPlan::expected),
         pictures_decoded: 0,
     };
@@ -123,6 +129,7 @@ async fn settle(attempt: &Attempt<'_>, source: SourceId, facts: &Facts, plan: &P
         duration_ms: i64::try_from(plan.duration_ms()).unwrap_or(i64::MAX),
         size: top.map(|top| (top.width, top.height)),
         truncated: plan.truncated,
+        source_duration_ms: i64::try_from(facts.duration_ms()).unwrap_or(i64::MAX),
     };
     failpoint::hit("probe-settle");
     transaction!(attempt.state.catalog, |tx| {

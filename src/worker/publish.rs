@@ -3,7 +3,7 @@
 use super::attempt::{Attempt, Failed};
 use crate::blobs::{Key, Prefix};
 use crate::catalog::Catalog;
-use crate::catalog::versions::{Init, Segment, Version};
+use crate::catalog::versions::{Init, Publication, Segment, Version};
 use crate::domain::event::Kind as EventKind;
 use crate::domain::ids::{VersionId, VideoId};
 use crate::domain::job::{Kind, NewJob};
@@ -34,7 +34,7 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
         return Err(Refusal::from(Code::Undecodable).into());
     }
     let plan: Plan = serde_json::from_str(&version.plan).map_err(|error| Error::internal("a version's plan cannot be read", error))?;
-    let poster = Poster::of(catalog, &attempt.job.video).await?;
+    let poster = Poster::of(catalog, &attempt.job.video, id).await?;
     let inits = catalog.inits(id).await?.into_iter().collect();
     let made = Made { plan, inits, segments: by_rendition(catalog.segments(id).await?), poster };
     for (key, text) in made.playlists(&attempt.job.video, id)? {
@@ -64,18 +64,22 @@ async fn sweep(attempt: &Attempt<'_>, version: &VersionId, made: &Made) {
     }
 }
 
-/// The one transaction that makes the video ready, with its events and its audit entry (invariant 3).
+/// The one transaction that makes the video ready, or switches it to this version, with its events and its audit entry (invariant 3).
 async fn announce(attempt: &Attempt<'_>, version: &Version) -> Result<()> {
     let video = &attempt.job.video;
     let has_holes = version.pictures_decoded < version.pictures_expected;
+    let keep_ms = i64::try_from(attempt.state.limits.keep_superseded.as_millis()).unwrap_or(i64::MAX);
     transaction!(attempt.state.catalog, |tx| {
         tx.settle(&attempt.lease).await?;
-        if tx.publish_version(&version.id, video, has_holes).await? {
-            tx.append_event(EventKind::VideoPlayable, video, "{}").await?;
-            tx.append_event(EventKind::VideoReady, video, "{}").await?;
-            tx.append_audit(&attempt.entry("publish", "complete")).await?;
+        let (events, reason): (&[EventKind], _) = match tx.publish_version(&version.id, video, has_holes, keep_ms).await? {
+            Publication::None => return Ok(()),
+            Publication::First => (&[EventKind::VideoPlayable, EventKind::VideoReady], "complete"),
+            Publication::Replacement => (&[EventKind::VideoReplaced], "replacement"),
+        };
+        for event in events {
+            tx.append_event(*event, video, "{}").await?;
         }
-        Ok(())
+        tx.append_audit(&attempt.entry("publish", reason)).await
     })
 }
 
@@ -115,10 +119,10 @@ struct Poster {
 
 impl Poster {
     /// A dead poster job may be redriven at any time: what that writes is none of the orphans, though no row points at it yet.
-    async fn of(catalog: &Catalog, video: &VideoId) -> Result<Self> {
-        let settled = catalog.settled_epoch(video, Kind::Stills).await?;
+    async fn of(catalog: &Catalog, video: &VideoId, version: &VersionId) -> Result<Self> {
+        let settled = catalog.settled_epoch(video, version, Kind::Stills).await?;
         // Read last: what settled before is adopted by now.
-        Ok(Self { adopted: catalog.video(video).await?.poster_epoch, settled })
+        Ok(Self { adopted: catalog.poster_epoch(version).await?, settled })
     }
 
     fn is_orphan(&self, epoch: u64) -> bool {
@@ -234,9 +238,9 @@ mod tests {
     #[tokio::test]
     async fn a_poster_is_an_orphan_once_nobody_can_adopt_it() {
         let (_folder, catalog) = catalog().await;
-        let video = version(&catalog, &[Kind::Stills]).await.video;
+        let version = version(&catalog, &[Kind::Stills]).await;
         let orphans = async || {
-            let poster = Poster::of(&catalog, &video).await.expect("rows");
+            let poster = Poster::of(&catalog, &version.video, &version.id).await.expect("rows");
             (0..6).filter(|epoch| poster.is_orphan(*epoch)).collect::<Vec<u64>>()
         };
         let buried = Failure { error: "no room".to_owned(), stderr_tail: None };
@@ -251,7 +255,7 @@ mod tests {
         let job = claim(&catalog, LONG_MS).await;
         transaction!(catalog, |tx| {
             tx.settle(&Lease::of(&job)).await?;
-            tx.set_poster(&video, job.epoch).await
+            tx.set_poster(&version.video, &version.id, job.epoch).await
         })
         .expect("settled");
         assert_eq!(orphans().await, [0, 1, 2], "epoch 3 is the poster");

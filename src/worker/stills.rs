@@ -35,7 +35,7 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     transaction!(attempt.state.catalog, |tx| {
         tx.settle(&attempt.lease).await?;
         if poster.is_some() {
-            tx.set_poster(&attempt.job.video, attempt.job.epoch).await?;
+            tx.set_poster(&attempt.job.video, version, attempt.job.epoch).await?;
         }
         segments_left(&mut tx, &attempt.job, version).await
     })?;

@@ -1,6 +1,8 @@
 //! Upkeep: what time alone brings about. Leases end, counts are written, videos are purged. Each pass looks at the rows and takes no
 //! other input, so a pass that was missed, or cut short, is made good by the next.
 
+mod superseded;
+
 use super::ending::mourn;
 use crate::audit::Log;
 use crate::blobs::{Blobs, Prefix};
@@ -40,6 +42,9 @@ pub async fn run(state: State, shutdown: CancellationToken) -> Result<()> {
         loop {
             if let Err(error) = purge(&state).await {
                 tracing::warn!(cause = %error.chain(), "could not look for videos to purge; it is tried again");
+            }
+            if let Err(error) = superseded::purge(&state).await {
+                tracing::warn!(cause = %error.chain(), "could not look for versions to purge; it is tried again");
             }
             state.doorbell.wait_upkeep(EVERY).await;
         }

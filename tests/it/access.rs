@@ -54,6 +54,7 @@ impl House {
             |method: &Method, path: String, body: Value, (viewer, author)| Route { method: method.clone(), path, body, viewer, author };
         let (get, post, delete) = (&Method::GET, &Method::POST, &Method::DELETE);
         let (none, begin) = (Value::Null, json!({"filename": "a.mp4", "size_bytes": 1}));
+        let link = json!({"subject": "eve", "origin": "https://lms.example"});
         let parts = json!([{"number": 1, "size_bytes": 9, "sha256": "00".repeat(32)}]);
         vec![
             route(get, "/v1/session".into(), none.clone(), (200, 200)),
@@ -71,6 +72,18 @@ impl House {
             route(get, format!("/v1/videos/{refused}/poster"), none.clone(), (404, 404)),
             route(post, format!("/v1/videos/{ready}/playback"), none.clone(), (200, 200)),
             route(post, format!("/v1/videos/{refused}/playback"), none.clone(), (404, 404)),
+            route(post, "/v1/uploads".into(), json!({"filename": "a.mp4", "size_bytes": 1, "replaces": ready}), (403, 403)),
+            route(post, "/v1/uploads".into(), json!({"filename": "a.mp4", "size_bytes": 1, "replaces": refused}), (403, 404)),
+            route(post, format!("/v1/videos/{ready}/trim"), json!({"in_ms": 1000}), (403, 403)),
+            route(post, format!("/v1/videos/{refused}/trim"), json!({"in_ms": 1000}), (404, 404)),
+            route(delete, format!("/v1/videos/{ready}/replacement"), none.clone(), (403, 403)),
+            route(delete, format!("/v1/videos/{refused}/replacement"), none.clone(), (404, 404)),
+            route(get, format!("/v1/videos/{ready}/embedding"), none.clone(), (403, 403)),
+            route(get, format!("/v1/videos/{refused}/embedding"), none.clone(), (404, 404)),
+            route(&Method::PUT, format!("/v1/videos/{ready}/embedding"), json!({"origins": []}), (403, 403)),
+            route(&Method::PUT, format!("/v1/videos/{refused}/embedding"), json!({"origins": []}), (404, 404)),
+            route(post, format!("/v1/videos/{ready}/embeds"), link.clone(), (403, 403)),
+            route(post, format!("/v1/videos/{refused}/embeds"), link, (404, 404)),
             route(delete, format!("/v1/videos/{ready}"), none.clone(), (403, 403)),
             route(delete, format!("/v1/videos/{refused}"), none.clone(), (404, 404)),
             route(get, "/v1/collections".into(), none.clone(), (200, 200)),
@@ -151,10 +164,14 @@ fn kept(path: &str, status: u16) -> &'static str {
 async fn the_public_routes_are_these() {
     let server = Server::start();
     let anyone = server.anonymous();
-    for path in ["/healthz", "/readyz", "/", "/signin", &format!("/watch/{NO_ID}")] {
+    for path in ["/healthz", "/readyz", "/", "/signin", &format!("/watch/{NO_ID}"), &format!("/embed/{NO_ID}")] {
         let status = anyone.send(Method::GET, path, &Value::Null).await.status().as_u16();
         assert_eq!(status, 200, "{path}: the page is built by `make test` and by `scripts/web`");
     }
+    let exchange = format!("/v1/videos/{NO_ID}/embeds/playback");
+    problem(anyone.send(Method::POST, &exchange, &json!({"token": "nonsense"})).await, 401, "token-malformed").await;
+    let oembed = format!("/oembed?url={}/watch/{NO_ID}", server.url());
+    problem(anyone.send(Method::GET, &oembed, &Value::Null).await, 401, "token-missing").await;
     problem(anyone.send(Method::POST, "/v1/session", &json!({"token": "nonsense"})).await, 401, "token-malformed").await;
     for path in ["/v1", "/v1/nothing", "/v2/videos", "/server.json", "/admin.token", "/catalog.db"] {
         problem(anyone.send(Method::GET, path, &Value::Null).await, 404, unknown(path)).await;

@@ -88,7 +88,7 @@ fn files(server: &Server) -> BTreeSet<String> {
 }
 
 /// invariant 2: every blob is one that a row points at, or a playlist; what attempts that were fenced off wrote is gone.
-async fn assert_no_orphans(server: &Server, catalog: &Catalog, videos: &[VideoId]) {
+pub async fn assert_no_orphans(server: &Server, catalog: &Catalog, videos: &[VideoId]) {
     let mut adopted = BTreeSet::new();
     for id in videos {
         let video = catalog.video(id).await.expect("a video");

@@ -2,6 +2,7 @@
 
 use super::{Db, LONG_MS, at_once, is_conflict, is_missing, lease_of, on_both_databases, part, probe_of};
 use crate::catalog::jobs::{Failure, Lease, Listing};
+use crate::catalog::versions::Publication;
 use crate::catalog::{Catalog, Tx};
 use crate::domain::Result;
 use crate::domain::ids::{JobId, VideoId};
@@ -137,14 +138,16 @@ async fn a_video_is_published_or_deleted(db: &Db) -> Result<()> {
         let (published, deleted) = against(
             &db.catalog,
             version.clone(),
-            |tx, version| Box::pin(async move { tx.publish_version(&version.id, &version.video, false).await }),
+            |tx, version| {
+                Box::pin(async move { Ok(tx.publish_version(&version.id, &version.video, false, 0).await? == Publication::First) })
+            },
             |tx, version| delete(tx, version.video),
         )
         .await;
         assert!(deleted, "a video can be deleted at any time");
         assert!(is_missing(&db.catalog.video(&version.video).await));
-        let again = transaction!(db.catalog, |tx| tx.publish_version(&version.id, &version.video, false).await);
-        assert!(matches!(again, Ok(false)), "published: {published}, again: {again:?}");
+        let again = transaction!(db.catalog, |tx| tx.publish_version(&version.id, &version.video, false, 0).await);
+        assert!(matches!(again, Ok(Publication::None)), "published: {published}, again: {again:?}");
     }
     Ok(())
 }
@@ -155,7 +158,9 @@ async fn a_video_is_published_or_refused(db: &Db) -> Result<()> {
         let (published, refused) = against(
             &db.catalog,
             version.clone(),
-            |tx, version| Box::pin(async move { tx.publish_version(&version.id, &version.video, false).await }),
+            |tx, version| {
+                Box::pin(async move { Ok(tx.publish_version(&version.id, &version.video, false, 0).await? == Publication::First) })
+            },
             |tx, version| refuse(tx, version.video),
         )
         .await;
@@ -188,7 +193,7 @@ async fn dead_letter(db: &Db, kind: Kind) -> Result<(JobId, VideoId)> {
     let lease = lease_of(&db.claim(LONG_MS).await?.expect("the only job is free"));
     transaction!(db.catalog, |tx| {
         tx.bury(&lease, &broken()).await?;
-        tx.set_failed(&version.video, true).await
+        tx.set_failed(&version.video, None, true).await
     })?;
     Ok((id, version.video))
 }
@@ -245,8 +250,8 @@ async fn the_last_fatal_letter_makes_its_video_go_on(db: &Db) -> Result<()> {
             async move {
                 transaction!(catalog, |tx| {
                     tx.redrive(&letter).await?;
-                    if !tx.has_fatal_letter(&video).await? {
-                        tx.set_failed(&video, false).await?;
+                    if !tx.has_fatal_letter(&video, None).await? {
+                        tx.set_failed(&video, None, false).await?;
                     }
                     Ok::<_, crate::domain::Error>(())
                 })

@@ -75,7 +75,7 @@ async fn a_job_is_not_claimed_before_its_time(db: &Db) -> Result<()> {
 async fn a_newer_payload_is_left_alone(db: &Db) -> Result<()> {
     let video = db.video_of("ada").await?;
     let id = db.job(probe_of(&video)).await?;
-    transaction!(db.catalog, |tx| tx.execute("UPDATE jobs SET payload_version = 2 WHERE id = $1", crate::args![&id]).await)?;
+    transaction!(db.catalog, |tx| tx.execute("UPDATE jobs SET payload_version = 3 WHERE id = $1", crate::args![&id]).await)?;
     assert!(db.claim(LONG_MS).await?.is_none());
     Ok(())
 }
@@ -161,7 +161,7 @@ async fn a_dead_letter_is_redriven_with_all_its_attempts(db: &Db) -> Result<()> 
 
 async fn only_what_the_video_needs_is_a_fatal_letter(db: &Db) -> Result<()> {
     let (video, other) = (db.video_of("ada").await?, db.video_of("ada").await?);
-    let fatal = |video: VideoId| async move { transaction!(db.catalog, |tx| tx.has_fatal_letter(&video).await) };
+    let fatal = |video: VideoId| async move { transaction!(db.catalog, |tx| tx.has_fatal_letter(&video, None).await) };
     for (kind, is_fatal) in [(Kind::Stills, false), (Kind::Publish, false), (Kind::Encode, true), (Kind::Audio, true)] {
         db.job(NewJob { kind, ..probe_of(&video) }).await?;
         let lease = lease_of(&db.claim(LONG_MS).await?.expect("the only job is free"));

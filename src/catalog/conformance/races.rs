@@ -3,6 +3,7 @@
 use super::{Db, LONG_MS, assert_one_wins, at_once, is_conflict, lease_of, on_both_databases, part, probe_of};
 use crate::catalog::Catalog;
 use crate::catalog::jobs::{Lease, Listing};
+use crate::catalog::versions::Publication;
 use crate::domain::Result;
 use crate::domain::event::Kind as EventKind;
 use crate::domain::ids::JobId;
@@ -109,7 +110,7 @@ async fn a_version_is_published_once(db: &Db) -> Result<()> {
         let (catalog, version) = (db.catalog.clone(), version.clone());
         async move {
             transaction!(catalog, |tx| {
-                let first = tx.publish_version(&version.id, &version.video, false).await?;
+                let first = tx.publish_version(&version.id, &version.video, false, 0).await? == Publication::First;
                 if first {
                     tx.append_event(EventKind::VideoReady, &version.video, "{}").await?;
                 }

@@ -78,10 +78,11 @@ async fn events_keep_their_order(db: &Db) -> Result<()> {
 }
 
 async fn a_playback_session_is_inserted_once(db: &Db) -> Result<()> {
+    let version = db.version(0).await?;
     let session = Session {
         id: SessionId::new(),
-        video: VideoId::new(),
-        version: VersionId::new(),
+        video: version.video,
+        version: version.id,
         subject: "ada".into(),
         role: "viewer".into(),
         expires_at: 9,
@@ -92,5 +93,7 @@ async fn a_playback_session_is_inserted_once(db: &Db) -> Result<()> {
     assert!(is_conflict(&again), "{again:?}");
     assert_eq!(format!("{:?}", db.catalog.playback_session(&session.id).await?), format!("{session:?}"));
     assert!(is_missing(&db.catalog.playback_session(&SessionId::new()).await));
+    let gone = Session { id: SessionId::new(), version: VersionId::new(), ..session };
+    assert!(is_conflict(&transaction!(db.catalog, |tx| tx.insert_playback_session(&gone).await)));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Versions: segments and init segments are adopted once, jobs are counted down, publishing happens once.
 
 use super::{Db, is_conflict, is_missing, on_both_databases, rendition, segment};
-use crate::catalog::versions::Init;
+use crate::catalog::versions::{Init, Publication};
 use crate::domain::Result;
 use crate::domain::ids::VersionId;
 use crate::domain::video::{Stage, State};
@@ -38,7 +38,7 @@ async fn a_video_not_in_processing_gets_no_version(db: &Db) -> Result<()> {
     transaction!(db.catalog, |tx| tx.delete_video(&version.video).await)?;
     let mut second = version.clone();
     second.id = VersionId::new();
-    let outline = crate::catalog::versions::Outline { duration_ms: 1, size: None, truncated: true };
+    let outline = crate::catalog::versions::Outline { duration_ms: 1, size: None, truncated: true, source_duration_ms: 1 };
     let outcome = transaction!(db.catalog, |tx| tx.insert_version(&second, &[], outline, 1).await);
     assert!(is_conflict(&outcome), "{outcome:?}");
     assert!(is_missing(&db.catalog.version(&second.id).await), "a failed transaction leaves nothing");
@@ -86,12 +86,12 @@ async fn a_count_down_ends_at_zero(db: &Db) -> Result<()> {
 
 async fn a_version_is_published_once_and_only_when_nothing_remains(db: &Db) -> Result<()> {
     let version = db.version(1).await?;
-    let publish = || async { transaction!(db.catalog, |tx| tx.publish_version(&version.id, &version.video, true).await) };
-    assert!(!publish().await?);
+    let publish = || async { transaction!(db.catalog, |tx| tx.publish_version(&version.id, &version.video, true, 0).await) };
+    assert_eq!(publish().await?, Publication::None);
     assert_eq!(db.catalog.video(&version.video).await?.state, State::Processing);
     transaction!(db.catalog, |tx| tx.count_down(&version.id, 320).await)?;
-    assert!(publish().await?);
-    assert!(!publish().await?);
+    assert_eq!(publish().await?, Publication::First);
+    assert_eq!(publish().await?, Publication::None);
     let video = db.catalog.video(&version.video).await?;
     assert_eq!((video.state, video.stage, video.percent, video.truncated), (State::Ready, Stage::Done, 100, true));
     assert!(video.ready_at.is_some() && video.playable_at == video.ready_at);
@@ -101,14 +101,15 @@ async fn a_version_is_published_once_and_only_when_nothing_remains(db: &Db) -> R
 async fn an_abandoned_version_is_never_published(db: &Db) -> Result<()> {
     let version = db.version(0).await?;
     transaction!(db.catalog, |tx| tx.abandon_versions(&version.video).await)?;
-    assert!(!transaction!(db.catalog, |tx| tx.publish_version(&version.id, &version.video, false).await)?);
+    let again = transaction!(db.catalog, |tx| tx.publish_version(&version.id, &version.video, false, 0).await)?;
+    assert_eq!(again, Publication::None);
     Ok(())
 }
 
 async fn a_deleted_video_is_never_published(db: &Db) -> Result<()> {
     let version = db.version(0).await?;
     transaction!(db.catalog, |tx| tx.delete_video(&version.video).await)?;
-    let published = transaction!(db.catalog, |tx| tx.publish_version(&version.id, &version.video, false).await);
+    let published = transaction!(db.catalog, |tx| tx.publish_version(&version.id, &version.video, false, 0).await);
     assert!(is_conflict(&published), "{published:?}");
     assert!(is_missing(&db.catalog.video(&version.video).await));
     Ok(())

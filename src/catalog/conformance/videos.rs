@@ -1,6 +1,7 @@
 //! Videos: how the library lists them, and how each of their states is left.
 
 use super::{Db, is_conflict, is_missing, on_both_databases, rendition};
+use crate::catalog::versions::Publication;
 use crate::catalog::videos::{Listing, Unready};
 use crate::domain::Result;
 use crate::domain::ids::{VersionId, VideoId};
@@ -56,7 +57,7 @@ async fn a_listing_holds_ready_videos_and_its_owners(db: &Db) -> Result<()> {
     // Deny by default: nobody's name is no wildcard.
     assert_eq!(listed(db, &by("")).await?, []);
     let version = db.version(0).await?;
-    assert!(transaction!(db.catalog, |tx| tx.publish_version(&version.id, &version.video, false).await)?);
+    assert_eq!(transaction!(db.catalog, |tx| tx.publish_version(&version.id, &version.video, false, 0).await)?, Publication::First);
     let ready = version.video;
     let nobodys = Listing { unready: Unready::Nobodys, ..ALL };
     assert_eq!(listed(db, &nobodys).await?, std::slice::from_ref(&ready));
@@ -89,11 +90,11 @@ async fn a_failed_video_may_be_refused_and_a_ready_one_may_not(db: &Db) -> Resul
     let refusal = Refusal { code: "undecodable".into(), message: "most of this file cannot be decoded".into() };
     let (failed, ready) = (db.video_of("ada").await?, db.version(0).await?);
     transaction!(db.catalog, |tx| {
-        tx.set_failed(&failed, true).await?;
+        tx.set_failed(&failed, None, true).await?;
         tx.refuse_video(&failed, &refusal, 1).await
     })?;
     assert_eq!(db.catalog.video(&failed).await?.state, State::Refused);
-    transaction!(db.catalog, |tx| tx.publish_version(&ready.id, &ready.video, false).await)?;
+    transaction!(db.catalog, |tx| tx.publish_version(&ready.id, &ready.video, false, 0).await)?;
     assert!(is_conflict(&transaction!(db.catalog, |tx| tx.refuse_video(&ready.video, &refusal, 1).await)));
     assert_eq!(db.catalog.video(&ready.video).await?.state, State::Ready);
     Ok(())
@@ -136,12 +137,12 @@ async fn a_purge_that_is_put_off_lets_others_go_first(db: &Db) -> Result<()> {
 async fn a_failed_video_may_be_processed_again(db: &Db) -> Result<()> {
     let video = db.video_of("ada").await?;
     for (failed, state) in [(false, State::Processing), (true, State::Failed), (true, State::Failed), (false, State::Processing)] {
-        transaction!(db.catalog, |tx| tx.set_failed(&video, failed).await)?;
+        transaction!(db.catalog, |tx| tx.set_failed(&video, None, failed).await)?;
         assert_eq!(db.catalog.video(&video).await?.state, state);
     }
     transaction!(db.catalog, |tx| {
         tx.delete_video(&video).await?;
-        tx.set_failed(&video, false).await
+        tx.set_failed(&video, None, false).await
     })?;
     assert!(is_missing(&db.catalog.video(&video).await));
     Ok(())
@@ -152,12 +153,12 @@ async fn the_stage_moves_only_in_processing(db: &Db) -> Result<()> {
     let stage = |stage| {
         let video = version.video.clone();
         async move {
-            transaction!(db.catalog, |tx| tx.set_stage(&video, stage).await)?;
+            transaction!(db.catalog, |tx| tx.set_stage(&video, None, stage).await)?;
             db.catalog.video(&video).await.map(|video| video.stage)
         }
     };
     assert_eq!(stage(Stage::Publishing).await?, Stage::Publishing);
-    transaction!(db.catalog, |tx| tx.publish_version(&version.id, &version.video, false).await)?;
+    transaction!(db.catalog, |tx| tx.publish_version(&version.id, &version.video, false, 0).await)?;
     assert_eq!(stage(Stage::Encoding).await?, Stage::Done);
     Ok(())
 }
@@ -198,7 +199,7 @@ async fn the_poster_is_the_last_one_written(db: &Db) -> Result<()> {
     let version = db.version(1).await?;
     assert_eq!(db.catalog.video(&version.video).await?.poster_epoch, None);
     for epoch in [1, 4] {
-        transaction!(db.catalog, |tx| tx.set_poster(&version.video, epoch).await)?;
+        transaction!(db.catalog, |tx| tx.set_poster(&version.video, &version.id, epoch).await)?;
         assert_eq!(db.catalog.video(&version.video).await?.poster_epoch, Some(epoch));
     }
     let names = db.catalog.renditions(&version.id).await?.into_iter().map(|rendition| rendition.name).collect::<Vec<_>>();

@@ -2,6 +2,7 @@
 
 use crate::domain::collection::Name;
 use crate::domain::ids::{JobId, UploadId, VersionId, VideoId};
+use crate::domain::replacement;
 use crate::domain::video::{Refusal, Stage, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,6 +14,9 @@ pub struct NewUpload<'a> {
     pub filename: &'a str,
     /// The file's size.
     pub size_bytes: u64,
+    /// The video whose source it is to replace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<&'a VideoId>,
     /// A title; the server makes one from the file name when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<&'a str>,
@@ -56,6 +60,9 @@ pub struct Upload {
     /// The title it was begun with.
     #[serde(default)]
     pub title: Option<String>,
+    /// Whether it replaces the source of a video that is there.
+    #[serde(default)]
+    pub replaces: bool,
     /// The size it was begun with.
     pub size_bytes: u64,
     /// The size of every part but the last.
@@ -147,8 +154,63 @@ pub struct Video {
     /// Why it will not be published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
+    /// What is being made to replace what plays, or how the last attempt ended; for those who may replace it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<Replacement>,
+    /// What of its source it shows; for those who may trim it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trim: Option<Trim>,
     /// The page where people watch it.
     pub watch_url: String,
+}
+
+/// A version in the making of a video that plays.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Replacement {
+    /// What it is made from.
+    pub kind: replacement::Kind,
+    /// Where it stands.
+    pub state: replacement::State,
+    /// What its processing is busy with.
+    pub stage: Stage,
+    /// How much of the processing is done.
+    pub percent: u8,
+    /// Why it will not be published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+}
+
+/// The part of its source that a video shows.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Trim {
+    /// Where it begins in the source.
+    pub in_ms: u64,
+    /// Where it ends in the source; absent: at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_ms: Option<u64>,
+    /// The length of the whole source.
+    pub source_duration_ms: u64,
+}
+
+impl Video {
+    /// The video as those who replace it follow it: in processing while its replacement is, then as that ended.
+    #[must_use]
+    pub fn as_replaced(mut self) -> Self {
+        let Some(replacement) = &self.replacement else { return self };
+        self.state = match replacement.state {
+            replacement::State::Processing => State::Processing,
+            replacement::State::Refused => State::Refused,
+            replacement::State::Failed | replacement::State::Cancelled => State::Failed,
+        };
+        (self.stage, self.percent, self.playable) = (replacement.stage, replacement.percent, false);
+        self.refusal.clone_from(&replacement.refusal);
+        self
+    }
+
+    /// Whether somebody called its replacement off.
+    pub fn is_called_off(&self) -> bool {
+        self.replacement.as_ref().is_some_and(|replacement| replacement.state == replacement::State::Cancelled)
+    }
 }
 
 /// One quality of a video, or its audio.

@@ -30,6 +30,7 @@ impl Publication<'_> {
                 Event::Removed => return Ok(None),
                 Event::Changed(now) if now.video != *video => {}
                 Event::Changed(now) => {
+                    let now = if self.run.about.replaces.is_some() { Box::new(now.as_replaced()) } else { now };
                     self.progress.processing(&now);
                     timings.note(&now, self.run.elapsed_ms());
                     if is_end(&now, self.run.wait) {

@@ -90,11 +90,16 @@ impl Publication<'_> {
             Err(failure) if matches!(failure.status(), Some(403 | 404)) => return Ok(None),
             Err(failure) => return Err(failure),
         };
-        let is_usable = match upload.state {
-            UploadState::Open => upload.size_bytes == self.file.size_bytes(),
-            UploadState::Finished => self.is_alive(&upload.video).await?,
-            UploadState::Aborted | UploadState::Expired => false,
+        let is_alike = match &self.run.about.replaces {
+            Some(video) => upload.replaces && upload.video == *video,
+            None => !upload.replaces,
         };
+        let is_usable = is_alike
+            && match upload.state {
+                UploadState::Open => upload.size_bytes == self.file.size_bytes(),
+                UploadState::Finished => self.is_alive(&upload.video).await?,
+                UploadState::Aborted | UploadState::Expired => false,
+            };
         if !is_usable {
             return Ok(None);
         }
@@ -117,8 +122,9 @@ impl Publication<'_> {
 
     async fn begin(&self, slot: &mut Option<Slot>) -> Result<Upload, Failure> {
         let (filename, size_bytes) = (self.file.name(), self.file.size_bytes());
-        let About { title, collection } = &self.run.about;
-        let wanted = NewUpload { filename, size_bytes, title: title.as_deref(), collection: collection.as_ref() };
+        let About { title, collection, replaces } = &self.run.about;
+        let (title, collection, replaces) = (title.as_deref(), collection.as_ref(), replaces.as_ref());
+        let wanted = NewUpload { filename, size_bytes, title, collection, replaces };
         let begun = self.patience.keep_trying(async || self.run.client.begin_upload(&wanted).await).await?;
         if let Some(Err(error)) = slot.as_mut().map(|slot| slot.remember(&begun.upload)) {
             self.progress.note(&format!("an interruption cannot be resumed: {error}"));
@@ -127,6 +133,7 @@ impl Publication<'_> {
             upload: begun.upload,
             video: begun.video,
             title: None,
+            replaces: self.run.about.replaces.is_some(),
             size_bytes,
             part_size_bytes: begun.part_size_bytes,
             state: UploadState::Open,
@@ -153,6 +160,9 @@ impl Publication<'_> {
 
     async fn outcome(&self, path: &Path, video: Video, timings: Timings) -> Result<Outcome, Failure> {
         let failed = |code, message| Ok(Outcome::failed(path, Some(video.video.clone()), &Failure::new(code, message)));
+        if video.is_called_off() && self.run.about.replaces.is_some() {
+            return failed("replacement-cancelled", "somebody called the replacement off; the video shows what it showed before");
+        }
         match video.state {
             State::Refused => {
                 let unexplained = || Refusal { code: "refused".into(), message: "the server gave no reason".into() };

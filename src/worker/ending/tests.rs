@@ -3,7 +3,8 @@
 use super::super::fixture::{LONG_MS, catalog, claim, version};
 use super::*;
 use crate::catalog::jobs::Listing;
-use crate::domain::job::{Kind, State};
+use crate::domain::job::{Kind, NewJob, State};
+use crate::domain::replacement::{Kind as ReplacementKind, State as ReplacementState};
 use crate::domain::video::State as VideoState;
 
 fn refusal() -> Refusal {
@@ -82,4 +83,42 @@ async fn a_lost_lease_says_nothing() {
         assert!(ending(&catalog, &job).hand_back().await.is_err());
         assert_eq!(states(&catalog).await, [(Kind::Encode, State::Running)]);
     }
+}
+
+/// invariant 5: degrade before failing: what goes wrong with a replacement is said of the replacement, and the video plays on.
+#[tokio::test]
+async fn a_replacement_fails_or_is_refused_by_itself() {
+    let (_folder, catalog) = catalog().await;
+    let old = version(&catalog, &[]).await;
+    let replacement = async || catalog.replacement(&old.video).await.expect("rows").expect("a replacement");
+    transaction!(catalog, |tx| {
+        tx.publish_version(&old.id, &old.video, false, 0).await?;
+        tx.begin_replacement(&old.video, &old.source, ReplacementKind::Trim, None).await?;
+        let video = old.video.clone();
+        let probe = NewJob { kind: Kind::Probe, payload: "{}".to_owned(), video, version: None, priority: 0, weight: 1 };
+        tx.insert_job(&probe).await
+    })
+    .expect("begun");
+    let mut job = claim(&catalog, LONG_MS).await;
+    job.failures = MAX_FAILURES - 1;
+    ending(&catalog, &job).fail(&Error::unavailable("no room", "test"), None).await.expect("buried");
+    assert_eq!(replacement().await.state, ReplacementState::Failed);
+    assert_eq!(catalog.video(&old.video).await.expect("a video").state, VideoState::Ready);
+    transaction!(catalog, |tx| {
+        tx.redrive(&job.id).await?;
+        assert!(!tx.has_fatal_letter(&old.video, None).await?);
+        tx.set_failed(&old.video, None, false).await
+    })
+    .expect("redriven");
+    assert_eq!(replacement().await.state, ReplacementState::Processing);
+    let job = claim(&catalog, LONG_MS).await;
+    ending(&catalog, &job).refuse(&refusal()).await.expect("refused");
+    let refused = replacement().await;
+    assert_eq!((refused.state, refused.refusal), (ReplacementState::Refused, Some(refusal())));
+    let video = catalog.video(&old.video).await.expect("a video");
+    assert_eq!((video.state, video.version, video.refusal), (VideoState::Ready, Some(old.id), None));
+    let events = catalog.events(&old.video).await.expect("events");
+    assert_eq!(events.last().map(|event| event.kind.as_str()), Some("replacement.refused"));
+    assert_eq!(states(&catalog).await, [(Kind::Probe, State::Done)]);
+    assert_eq!(catalog.sources_to_purge(i64::MAX).await.expect("rows").len(), 0, "the version that plays is made of this source");
 }

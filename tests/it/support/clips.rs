@@ -28,7 +28,8 @@ pub fn padded_clip(folder: &Path, name: &str, padding_bytes: u32) -> PathBuf {
     path
 }
 
-fn film(folder: &Path, name: &str, pictures: &str, seconds: u32) -> PathBuf {
+/// So many seconds of what ffmpeg's `pictures` filter makes, with sound.
+pub fn film(folder: &Path, name: &str, pictures: &str, seconds: u32) -> PathBuf {
     let path = folder.join(name);
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-y", "-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", &format!("sine=d={seconds}")]);

@@ -20,8 +20,13 @@ pub struct Publishing(Child);
 impl Publishing {
     /// Starts `theatrum publish --json FILE` against `server`, which it waits for when that goes away.
     pub fn begin(server: &Server, file: &Path) -> Self {
+        Self::with(server, file, &[])
+    }
+
+    /// The same with these options besides.
+    pub fn with(server: &Server, file: &Path, options: &[&str]) -> Self {
         let mut command = server.command(&["publish", "--json"]);
-        command.arg(file).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.args(options).arg(file).stdout(Stdio::piped()).stderr(Stdio::null());
         Self(command.spawn().expect("the command line starts"))
     }
 

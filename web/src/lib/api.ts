@@ -36,7 +36,34 @@ export interface Video {
   truncated: boolean;
   has_poster: boolean;
   refusal?: { code: string; message: string } | null;
+  /** What is being made to replace what plays, or how the last attempt ended; for those who may replace it. */
+  replacement?: Replacement | null;
+  /** What of its source it shows; for those who may trim it. */
+  trim?: Trim | null;
   watch_url: string;
+}
+
+export interface Replacement {
+  kind: 'source' | 'trim';
+  state: 'processing' | 'failed' | 'refused' | 'cancelled';
+  stage: Stage;
+  percent: number;
+  refusal?: { code: string; message: string } | null;
+  created_at: number;
+}
+
+export interface Trim {
+  in_ms: number;
+  out_ms?: number | null;
+  source_duration_ms: number;
+}
+
+export interface Embedding {
+  origins: string[];
+  oembed: boolean;
+  /** What the operator permits: `*` for any origin by https. */
+  permitted: string[];
+  html: string;
 }
 
 export interface VideoPage {
@@ -107,7 +134,7 @@ export function onUnauthorized(listener: () => void): void {
 
 async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
   const answer = await send(method, path, body);
-  if (answer.status === 204) return undefined as T;
+  if (answer.status === 204 || answer.status === 202) return undefined as T;
   if (answer.ok) return (await answer.json().catch(() => Promise.reject(unreadable(answer)))) as T;
   const failure = await problem(answer);
   if (failure.status === 401 && !(method === 'POST' && path === '/v1/session')) whenUnauthorized();
@@ -155,11 +182,19 @@ export function videos(limit: number, cursor?: string): Promise<VideoPage> {
 
 export const video = (video: string) => call<Video>('GET', `/v1/videos/${id(video)}`);
 export const deleteVideo = (video: string) => call<void>('DELETE', `/v1/videos/${id(video)}`);
+export const cancelReplacement = (video: string) => call<void>('DELETE', `/v1/videos/${id(video)}/replacement`);
+export const trim = (video: string, in_ms: number, out_ms: number | null) =>
+  call<void>('POST', `/v1/videos/${id(video)}/trim`, { in_ms, out_ms });
+export const embedding = (video: string) => call<Embedding>('GET', `/v1/videos/${id(video)}/embedding`);
+export const setEmbedding = (video: string, origins: string[], oembed: boolean) =>
+  call<Embedding>('PUT', `/v1/videos/${id(video)}/embedding`, { origins, oembed });
+export const embeddedPlayback = (video: string, token: string) =>
+  call<Playback>('POST', `/v1/videos/${id(video)}/embeds/playback`, { token });
 export const playback = (video: string) => call<Playback>('POST', `/v1/videos/${id(video)}/playback`);
 export const posterUrl = (video: string) => `/v1/videos/${id(video)}/poster`;
 export const eventsUrl = (video?: string) => (video ? `/v1/events?video=${id(video)}` : '/v1/events');
 
-export const beginUpload = (file: { filename: string; size_bytes: number; title: string }) =>
+export const beginUpload = (file: { filename: string; size_bytes: number; title?: string; replaces?: string }) =>
   call<NewUpload>('POST', '/v1/uploads', file);
 export const uploadStatus = (upload: string) => call<UploadStatus>('GET', `/v1/uploads/${id(upload)}`);
 export const finishUpload = (upload: string) => call<{ upload: string; video: string }>('POST', `/v1/uploads/${id(upload)}/finish`);

@@ -1,6 +1,9 @@
 // Lists of videos and the words for their states; pure.
 import type { Video } from './api';
 
+/** What the page offers to upload. */
+export const ACCEPT = 'video/*,audio/*,.mkv,.mts,.m2ts,.ts,.mov,.mxf,.avi';
+
 /** Newest first; equal times by id, which is itself ordered by time. */
 export function newestFirst(a: Video, b: Video): number {
   return b.created_at - a.created_at || (b.video < a.video ? -1 : b.video > a.video ? 1 : 0);
@@ -24,7 +27,7 @@ export function belongsLater(list: Video[], video: Video): boolean {
   return last !== undefined && newestFirst(video, last) > 0;
 }
 
-export function stageWords(video: Video): string {
+export function stageWords(video: Pick<Video, 'stage'>): string {
   switch (video.stage) {
     case 'queued':
       return 'Waiting for its turn';
@@ -51,12 +54,26 @@ export function watchable(video: Video): boolean {
   return video.playable || video.state === 'ready';
 }
 
+/** Is a new version of it being made? */
+export function beingReplaced(video: Video): boolean {
+  return video.replacement?.state === 'processing';
+}
+
+/** Why the last attempt to replace it came to nothing, as a sentence; `null` when there is nothing to say. */
+export function replacementTrouble(video: Video): string | null {
+  const { state, kind, refusal } = video.replacement ?? {};
+  const what = kind === 'trim' ? 'It was not trimmed' : 'The new file was not taken';
+  if (state === 'refused') return `${what}: ${refusal?.message ?? 'it cannot be used as a video'}. What played before plays on.`;
+  if (state === 'failed') return `${what}: processing failed. An administrator can see why and start it again. What played before plays on.`;
+  return null;
+}
+
 /** Heights on offer, best first: "1080p, 720p, 480p". */
 export function qualityWords(video: Video): string {
   const names = video.renditions.filter((r) => r.kind === 'video').map((r) => r.name);
   return names.sort((a, b) => Number.parseInt(b) - Number.parseInt(a)).join(', ');
 }
 
-export function audioOnly(video: Video): boolean {
+export function audioOnly(video: Pick<Video, 'renditions'>): boolean {
   return video.renditions.length > 0 && video.renditions.every((r) => r.kind === 'audio');
 }

@@ -52,6 +52,8 @@ export class Player {
   constructor(
     readonly video: string,
     readonly subject: string,
+    /** Asks for a playback session; a frame on another site has its own way. */
+    readonly open: () => Promise<api.Playback> = () => api.playback(video),
   ) {}
 
   /** Takes over a <video> and the frame around it; returns the function that lets go. */
@@ -172,7 +174,7 @@ export class Player {
   /** Asks for a session and starts the stream at `startAt` seconds. */
   async #start(startAt: number, play: boolean): Promise<void> {
     try {
-      const { playback_url } = await api.playback(this.video);
+      const { playback_url } = await this.open();
       if (this.#closed || !this.#element) return;
       this.#engine?.destroy();
       this.#engine = createEngine(this.#element, underOwnName(playback_url, location), startAt, {

@@ -30,8 +30,10 @@ export class Upload {
   constructor(
     readonly file: File,
     readonly subject: string,
+    /** The video whose source the file is to replace. */
+    readonly replaces?: string,
   ) {
-    this.#transfer = new Transfer(file, portsFor(file, subject), {
+    this.#transfer = new Transfer(file, portsFor(file, subject, replaces), {
       progress: (bytes) => this.#note(bytes),
       troubled: (failure) => {
         this.message = failure ? 'The connection broke; trying again.' : null;
@@ -75,7 +77,7 @@ export class Upload {
   /** Stops for good and tells the server to throw the parts away. */
   async cancel(): Promise<void> {
     this.pause();
-    forgetUpload(this.subject, this.file);
+    forgetUpload(keeper(this.subject, this.replaces), this.file);
     const { upload } = this.#transfer;
     // Should this fail, the server lets the upload expire by itself.
     if (upload) await api.abortUpload(upload).catch(() => undefined);
@@ -101,18 +103,25 @@ export class Upload {
   }
 }
 
-function portsFor(file: File, subject: string): Ports {
+/** Under whose name an upload is remembered: one that replaces a video is never taken up as another. */
+function keeper(subject: string, replaces?: string): string {
+  return replaces === undefined ? subject : `${subject} ${replaces}`;
+}
+
+function portsFor(file: File, subject: string, replaces?: string): Ports {
+  const who = keeper(subject, replaces);
   return {
-    begin: api.beginUpload,
+    // A video keeps its title when its source is replaced.
+    begin: ({ filename, size_bytes, title }) => api.beginUpload(replaces === undefined ? { filename, size_bytes, title } : { filename, size_bytes, replaces }),
     status: api.uploadStatus,
     grant: api.grantPart,
     finish: api.finishUpload,
     put: putPart,
     hash: hashBlob,
     wait: (attempt, signal) => pause(backoffMs(attempt), signal),
-    recall: () => rememberedUpload(subject, file),
-    remember: (upload) => rememberUpload(subject, file, upload),
-    forget: () => forgetUpload(subject, file),
+    recall: () => rememberedUpload(who, file),
+    remember: (upload) => rememberUpload(who, file, upload),
+    forget: () => forgetUpload(who, file),
   };
 }
 
@@ -124,13 +133,13 @@ class UploadQueue {
     return this.items.filter((item) => item.active);
   }
 
-  /** Adds files; one that is already listed and not finished is taken up again instead. */
-  add(files: Iterable<File>): void {
+  /** Adds files, or the one that is to replace a video; one that is already listed and not finished is taken up again instead. */
+  add(files: Iterable<File>, replaces?: string): void {
     const subject = session.current?.subject ?? '';
     for (const file of files) {
-      const same = this.items.find((item) => item.state !== 'done' && sameFile(item.file, file));
-      if (same) this.#replace(same, new Upload(file, subject));
-      else this.items.push(new Upload(file, subject));
+      const same = this.items.find((item) => item.state !== 'done' && item.replaces === replaces && sameFile(item.file, file));
+      if (same) this.#replace(same, new Upload(file, subject, replaces));
+      else this.items.push(new Upload(file, subject, replaces));
     }
     this.#next();
   }
