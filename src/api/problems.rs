@@ -78,6 +78,4 @@ pub(super) static CODES: &[Known] = codes! {
     503 "catalog-busy" "The catalog is busy." "Try again.";
     503 "disk-full" "The server's disk is full." "Tell the operator; try again later.";
     503 "unavailable" "A part that the call needs is out of reach." "Try again later.";
-    507 "insufficient-storage" "The server has no room for the upload." "Tell the operator, or delete videos.";
-    507 "quota-exceeded" "The upload is more than the quota leaves." "Delete videos, or ask an administrator for a larger quota.";
 };
