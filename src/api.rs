@@ -4,6 +4,7 @@
 //! is guarded by its playback token. Everything else asks for an access token (invariant 9).
 
 mod auth;
+mod collections;
 mod document;
 mod health;
 mod jobs;
@@ -97,6 +98,7 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(videos::show, videos::delete))
         .routes(routes!(videos::poster))
         .routes(routes!(playback::watch))
+        .routes(routes!(collections::list))
         .routes(routes!(stream::events))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::dead))

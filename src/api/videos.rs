@@ -6,6 +6,7 @@ use super::path::Path;
 use super::query::Query;
 use super::schema::{Id, Moment, VideoStage, VideoState};
 use crate::domain::Result;
+use crate::domain::collection;
 use crate::domain::ids::VideoId;
 use crate::domain::video::{Refusal, Rendition, Video};
 use crate::library::{MOST_LISTED, Poster};
@@ -27,6 +28,9 @@ pub(super) struct Page {
     /// `next_cursor` of the page before.
     #[param(required = false)]
     cursor: Option<String>,
+    /// Only those in this collection.
+    #[param(required = false)]
+    collection: Option<String>,
 }
 
 /// A page of videos, newest first.
@@ -48,6 +52,9 @@ pub(super) struct View {
     title: String,
     /// Who uploaded it.
     owner: String,
+    /// The collection it is in.
+    #[schema(value_type = Option<String>)]
+    collection: Option<collection::Name>,
     #[schema(value_type = VideoState)]
     state: &'static str,
     /// Whether it can be played already; it may be so before it is ready.
@@ -105,6 +112,7 @@ impl View {
             video: video.id,
             title: video.title,
             owner: video.owner,
+            collection: video.collection,
             state: video.state.as_str(),
             playable: video.playable_at.is_some(),
             stage: video.stage.as_str(),
@@ -133,15 +141,16 @@ fn rendition(rendition: Rendition) -> RenditionView {
 /// Those that the caller may see, newest first.
 #[utoipa::path(get, path = "/videos", operation_id = "list_videos", tag = "videos", params(Page),
     responses((status = OK, description = "A page of the list.", body = List)),
-    extensions(("x-problems" = json!(["malformed-id"]))))]
+    extensions(("x-problems" = json!(["malformed-id", "bad-collection"]))))]
 pub(super) async fn list(
     Api(api): Api<State>,
     SignedIn { caller, .. }: SignedIn,
     Query(page): Query<Page>,
 ) -> std::result::Result<Response, Problem> {
+    let collection = page.collection.as_deref().map(collection::Name::parse).transpose()?;
     let before = page.cursor.as_deref().map(VideoId::parse).transpose()?;
     let limit = page.limit.unwrap_or(30).clamp(1, MOST_LISTED);
-    let listed = api.library.list(&caller.actor, before, limit).await?;
+    let listed = api.library.list(&caller.actor, collection, before, limit).await?;
     let full = u64::try_from(listed.len()).is_ok_and(|count| count == limit);
     let next_cursor = listed.last().filter(|_| full).map(|video| video.id.clone());
     let mut videos = Vec::with_capacity(listed.len());
