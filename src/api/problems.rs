@@ -36,7 +36,7 @@ macro_rules! codes {
 
 /// All codes, by status and name.
 pub(super) static CODES: &[Known] = codes! {
-    400 "bad-collection" "The collection is no name." "Send 1 to 200 characters without control characters, in pieces joined by /.";
+    400 "bad-collection" "The collection's name is empty, too long or holds control characters." "Send 1 to 200 characters; pieces are joined by /.";
     400 "bad-filename" "The file name is empty, too long or holds control characters." "Send 1 to 255 characters.";
     400 "bad-lifetime" "The lifetime of the token is out of range." "Ask for 1 second to ten years.";
     400 "bad-role" "There is no such role." "Choose admin, author or viewer.";
