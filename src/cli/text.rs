@@ -1,5 +1,6 @@
 //! Text for people: control characters made visible, aligned tables, sizes, times and durations.
 
+pub(super) use crate::domain::size::size;
 use std::fmt::{self, Write};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -66,22 +67,6 @@ impl<const N: usize> fmt::Display for Table<N> {
         }
         Ok(())
     }
-}
-
-/// A size with three significant digits: `999 B`, `1.50 KiB`, `27.0 MiB`.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut amount = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while amount >= 999.5 && unit + 1 < UNITS.len() {
-        amount /= 1024.0;
-        unit += 1;
-    }
-    let decimals = if amount < 9.995 { 2 } else { usize::from(amount < 99.95) };
-    format!("{amount:.decimals$} {}", UNITS[unit])
 }
 
 /// A length of time as `1:02:03` or `2:03`.
