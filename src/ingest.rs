@@ -19,7 +19,6 @@ use crate::storage::Storage;
 use crate::transaction;
 use crate::uploads::{PresignedPart, Presigner};
 pub use ledger::Ledger;
-use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,8 +63,7 @@ pub struct Ingest {
 }
 
 /// A part that a client is about to send.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Declared {
     /// From 1.
     pub number: u64,
