@@ -154,7 +154,7 @@ impl House {
 
     fn app(&self, ingest: Ingest, draining: CancellationToken) -> Result<axum::Router> {
         let verifier = Arc::new(Verifier::new([self.signer.public_key()]));
-        let Parts { catalog, blobs, keys, doorbell, audit, .. } = &self.parts;
+        let Parts { catalog, blobs, keys, doorbell, audit, storage, .. } = &self.parts;
         let library = Library {
             catalog: catalog.clone(),
             blobs: blobs.clone(),
@@ -171,6 +171,7 @@ impl House {
             verifier: verifier.clone(),
             audit: audit.clone(),
             doorbell: doorbell.clone(),
+            storage: storage.clone(),
             site: self.site.clone(),
             token_lifetime: self.config.token_lifetime,
             draining,

@@ -3,6 +3,7 @@
 //! New uploads are refused while there is still room for all that was begun: [`Storage::room_for`] and [`Storage::quotas`] are asked by whoever
 //! begins one. [`Storage::reconcile`] compares the blobs with the rows.
 
+mod quotas;
 mod room;
 
 use crate::blobs::Blobs;
