@@ -13,6 +13,7 @@ mod path;
 mod playback;
 mod problems;
 mod query;
+mod quotas;
 mod schema;
 mod session;
 mod site;
@@ -28,6 +29,7 @@ use crate::library::Library;
 use crate::links::access::Issuer;
 use crate::links::playback::Verifier;
 use crate::problem::{Problem, identify};
+use crate::storage::Storage;
 use axum::Extension;
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State as Api};
@@ -60,6 +62,8 @@ pub struct State {
     pub audit: Arc<Log>,
     /// Tells of changes.
     pub doorbell: Doorbell,
+    /// The disk.
+    pub storage: Storage,
     /// Links, origins, headers.
     pub site: Arc<Site>,
     /// The lifetime of an access token unless told otherwise.
@@ -104,6 +108,8 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(jobs::dead))
         .routes(routes!(jobs::dead_letter))
         .routes(routes!(jobs::redrive))
+        .routes(routes!(quotas::list))
+        .routes(routes!(quotas::set))
         .fallback(unknown_route);
     let (schemas, paths, key) = routes!(playback::key);
     OpenApiRouter::new()

@@ -10,6 +10,7 @@ mod doctor;
 mod edge;
 mod house;
 mod postgres;
+mod quotas;
 mod sandbox;
 mod support;
 mod uploads;

@@ -33,7 +33,9 @@ impl Server {
     /// A folder for a server that does not run yet.
     pub fn prepare(variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("theatrum-test-").tempdir().expect("a temporary folder");
-        let mut own = vec![("THEATRUM_PROCESSING__KEEP_REFUSED".to_owned(), "0".to_owned())];
+        // How much room the machine has that runs the tests is its own affair.
+        let own = [("THEATRUM_PROCESSING__KEEP_REFUSED", "0"), ("THEATRUM_STORAGE__RESERVE_BYTES", "0")];
+        let mut own: Vec<_> = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         own.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         Self { folder, variables: own, child: None }
     }
