@@ -9,6 +9,7 @@ mod doctor;
 mod edge;
 mod house;
 mod postgres;
+mod powercut;
 mod sandbox;
 mod support;
 mod uploads;
