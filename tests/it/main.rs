@@ -11,6 +11,7 @@ mod edge;
 mod house;
 mod postgres;
 mod quotas;
+mod powercut;
 mod sandbox;
 mod support;
 mod uploads;
