@@ -4,6 +4,7 @@
 //! its playback token. Everything else asks for an access token (invariant 9).
 
 mod auth;
+mod collections;
 mod health;
 mod jobs;
 mod page;
@@ -74,6 +75,7 @@ pub fn router(state: State) -> Router {
         .route("/videos/{id}", get(videos::show).delete(videos::delete))
         .route("/videos/{id}/poster", get(videos::poster))
         .route("/videos/{id}/playback", post(playback::watch))
+        .route("/collections", get(collections::list))
         .route("/events", get(stream::events))
         .route("/jobs", get(jobs::list))
         .route("/dead", get(jobs::dead))

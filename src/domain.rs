@@ -1,5 +1,6 @@
 //! The words of the house: ids, states, errors. No SQL, no HTTP, no clock.
 
+pub mod collection;
 pub mod error;
 pub mod event;
 pub mod ids;

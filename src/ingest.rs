@@ -94,6 +94,7 @@ impl Ingest {
             part_size_bytes: part_size_bytes(request.size_bytes, self.limits.part_size_bytes),
             filename: request.filename,
             title: request.title,
+            collection: request.collection,
             size_bytes: request.size_bytes,
             state: State::Open,
             expires_at: 0,

@@ -100,7 +100,9 @@ impl From<Error> for Problem {
     /// Maps the kind to a status. The causes of an error are logged here and nowhere shown.
     fn from(error: Error) -> Self {
         let status = status_of(error.kind());
-        if status.is_server_error() {
+        if error.kind() == ErrorKind::OutOfSpace {
+            tracing::warn!(code = error.code(), cause = %error.chain(), "no room for something new");
+        } else if status.is_server_error() {
             tracing::error!(code = error.code(), cause = %error.chain(), "request failed");
         } else {
             tracing::debug!(code = error.code(), cause = %error.chain(), "request refused");
@@ -137,6 +139,7 @@ fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::OutOfSpace => StatusCode::INSUFFICIENT_STORAGE,
         ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -243,6 +246,7 @@ mod tests {
             (ErrorKind::Internal, 500),
             (ErrorKind::Unavailable, 503),
             (ErrorKind::Timeout, 504),
+            (ErrorKind::OutOfSpace, 507),
         ] {
             assert_eq!(Problem::from(Error::new(kind, "code", "text")).status().as_u16(), status, "{kind:?}");
         }

@@ -3,6 +3,7 @@
 use super::State;
 use super::auth::{Json, SignedIn};
 use super::path::Path;
+use crate::domain::collection;
 use crate::domain::ids::UploadId;
 use crate::domain::upload::{Part, Request, Upload};
 use crate::ingest::{Declared, Finished};
@@ -21,6 +22,7 @@ pub(super) struct Begin {
     filename: String,
     size_bytes: u64,
     title: Option<String>,
+    collection: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -66,6 +68,8 @@ struct PartUrl {
 pub(super) async fn begin(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn, Json(body): Json<Begin>) -> Result<Response, Problem> {
     decide(&caller.actor, Action::Upload).permit()?;
     let request = Request::new(&body.filename, body.title.as_deref(), body.size_bytes, api.ingest.limits.max_size_bytes)?;
+    let collection = body.collection.as_deref().map(collection::Name::parse).transpose()?;
+    let request = request.in_collection(collection);
     let upload = api.ingest.begin(&caller.actor.subject, request).await?;
     let Upload { id, video, part_size_bytes, expires_at, .. } = &upload;
     let begun = Begun { upload: id, video, part_size_bytes: *part_size_bytes, parts: upload.parts(), expires_at: *expires_at };

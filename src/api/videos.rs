@@ -4,6 +4,7 @@ use super::State;
 use super::auth::SignedIn;
 use super::path::Path;
 use crate::domain::Result;
+use crate::domain::collection;
 use crate::domain::ids::VideoId;
 use crate::domain::video::{Refusal, Rendition, Video};
 use crate::library::{MOST_LISTED, Poster};
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Page {
     limit: Option<u64>,
     cursor: Option<String>,
+    collection: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -34,6 +36,7 @@ pub(super) struct View {
     video: VideoId,
     title: String,
     owner: String,
+    collection: Option<collection::Name>,
     state: &'static str,
     playable: bool,
     stage: &'static str,
@@ -68,6 +71,7 @@ impl View {
             video: video.id,
             title: video.title,
             owner: video.owner,
+            collection: video.collection,
             state: video.state.as_str(),
             playable: video.playable_at.is_some(),
             stage: video.stage.as_str(),
@@ -91,16 +95,17 @@ fn rendition(rendition: Rendition) -> RenditionView {
     RenditionView { name: rendition.name.to_string(), kind: if width.is_some() { "video" } else { "audio" }, width, height }
 }
 
-/// `GET /v1/videos?limit=&cursor=`.
+/// `GET /v1/videos?limit=&cursor=&collection=`.
 pub(super) async fn list(
     Api(api): Api<State>,
     SignedIn { caller, .. }: SignedIn,
     page: std::result::Result<Query<Page>, axum::extract::rejection::QueryRejection>,
 ) -> std::result::Result<Response, Problem> {
     let Query(page) = page.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed-query", error.body_text()))?;
+    let collection = page.collection.as_deref().map(collection::Name::parse).transpose()?;
     let before = page.cursor.as_deref().map(VideoId::parse).transpose()?;
     let limit = page.limit.unwrap_or(30).clamp(1, MOST_LISTED);
-    let listed = api.library.list(&caller.actor, before, limit).await?;
+    let listed = api.library.list(&caller.actor, collection, before, limit).await?;
     let full = u64::try_from(listed.len()).is_ok_and(|count| count == limit);
     let next_cursor = listed.last().filter(|_| full).map(|video| video.id.clone());
     let mut videos = Vec::with_capacity(listed.len());

@@ -37,6 +37,8 @@ value_from! {
     &crate::domain::ids::SourceId => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::ids::VersionId => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::ids::JobId => |x| Self::Text(Some(x.as_str().to_owned()));
+    &crate::domain::ids::CollectionId => |x| Self::Text(Some(x.as_str().to_owned()));
+    &crate::domain::collection::Name => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::ids::SessionId => |x| Self::Text(Some(x.as_str().to_owned()));
 }
 

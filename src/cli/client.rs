@@ -10,6 +10,7 @@ mod transport;
 
 use super::connection::{Connection, Endpoint};
 use super::failure::Failure;
+use crate::domain::collection::Name;
 use crate::domain::ids::{JobId, UploadId, VideoId};
 use answers::{
     BegunUpload, DeadLetter, DeadList, FinishedUpload, IssuedToken, JobList, NewToken, NewUpload, PartDeclaration, PartTicket, Playback,
@@ -82,9 +83,10 @@ impl Client {
         self.send(self.request(Method::DELETE, &format!("v1/uploads/{upload}"))?).await.map(drop)
     }
 
-    /// A page of videos, newest first, and the cursor of the next one.
-    pub async fn videos(&self, limit: u32, cursor: Option<&str>) -> Result<VideoPage, Failure> {
+    /// A page of videos, newest first, all or those in a collection, and the cursor of the next one.
+    pub async fn videos(&self, limit: u32, collection: Option<&Name>, cursor: Option<&str>) -> Result<VideoPage, Failure> {
         let mut query = vec![("limit", limit.to_string())];
+        query.extend(collection.map(|collection| ("collection", collection.to_string())));
         query.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
         self.call(self.request(Method::GET, &with_query("v1/videos", &query))?).await
     }

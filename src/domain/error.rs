@@ -15,8 +15,11 @@ pub enum ErrorKind {
     Unauthorized,
     /// Valid credentials that do not allow this.
     Forbidden,
-    /// A limit on size or space.
+    /// A limit on the size of one thing.
     TooLarge,
+    /// No room for something new: the disk's reserve or somebody's quota forbids it. Nobody tries again by itself; what was begun
+    /// before and finds the disk full is [`Unavailable`](Self::Unavailable) instead.
+    OutOfSpace,
     /// A part the call needs is not reachable now.
     Unavailable,
     /// The call took longer than it may.
@@ -74,6 +77,16 @@ impl Error {
     /// A defect, with its cause.
     pub fn internal(message: impl Into<String>, source: impl Into<Cause>) -> Self {
         Self::new(ErrorKind::Internal, "internal", message).with_source(source)
+    }
+
+    /// The disk has no room for something new: `insufficient-storage`.
+    pub fn insufficient_storage(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::OutOfSpace, "insufficient-storage", message)
+    }
+
+    /// Somebody's quota has no room for something new: `quota-exceeded`.
+    pub fn quota_exceeded(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::OutOfSpace, "quota-exceeded", message)
     }
 
     /// A part that is out of reach now, with its cause; retryable.

@@ -103,6 +103,8 @@ pub struct Video {
     pub owner: String,
     /// What people call it.
     pub title: String,
+    /// The collection it is in.
+    pub collection: Option<super::collection::Name>,
     /// Where it stands.
     pub state: State,
     /// What its processing is busy with.

@@ -73,6 +73,7 @@ impl House {
             route(post, format!("/v1/videos/{refused}/playback"), none.clone(), (404, 404)),
             route(delete, format!("/v1/videos/{ready}"), none.clone(), (403, 403)),
             route(delete, format!("/v1/videos/{refused}"), none.clone(), (404, 404)),
+            route(get, "/v1/collections".into(), none.clone(), (200, 200)),
             route(get, "/v1/events".into(), none.clone(), (200, 200)),
             route(get, format!("/v1/events?video={refused}"), none.clone(), (404, 404)),
             route(get, "/v1/jobs".into(), none.clone(), (403, 200)),

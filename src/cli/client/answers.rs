@@ -1,5 +1,6 @@
 //! What the API takes and answers, as this client reads it. `--json` prints these again, so the field order is for people.
 
+use crate::domain::collection::Name;
 use crate::domain::ids::{JobId, UploadId, VersionId, VideoId};
 use crate::domain::video::{Refusal, Stage, State};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,9 @@ pub struct NewUpload<'a> {
     /// A title; the server makes one from the file name when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<&'a str>,
+    /// The collection the video belongs into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collection: Option<&'a Name>,
 }
 
 /// A begun upload.
@@ -103,6 +107,9 @@ pub struct Video {
     pub title: String,
     /// Who uploaded it.
     pub owner: String,
+    /// The collection it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
     /// Where it stands.
     pub state: State,
     /// Whether it can be watched already.
