@@ -18,7 +18,6 @@ use crate::keys::Keys;
 use crate::transaction;
 use crate::uploads::{PresignedPart, Presigner};
 pub use ledger::Ledger;
-use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,8 +60,7 @@ pub struct Ingest {
 }
 
 /// A part that a client is about to send.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Declared {
     /// From 1.
     pub number: u64,

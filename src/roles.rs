@@ -106,7 +106,7 @@ impl House {
             tracing::info!(ended, "took back the leases of this node's former life");
         }
         let ingest = self.ingest()?;
-        let app = self.app(ingest.clone(), shutdown.clone());
+        let app = self.app(ingest.clone(), shutdown.clone())?;
         let endpoint = self.endpoint(ingest.clone());
         let Self { folder, parts, listeners, .. } = self;
         let mut roles = JoinSet::new();
@@ -149,7 +149,7 @@ impl House {
         })
     }
 
-    fn app(&self, ingest: Ingest, draining: CancellationToken) -> axum::Router {
+    fn app(&self, ingest: Ingest, draining: CancellationToken) -> Result<axum::Router> {
         let verifier = Arc::new(Verifier::new([self.signer.public_key()]));
         let Parts { catalog, blobs, keys, doorbell, audit, .. } = &self.parts;
         let library = Library {
@@ -173,7 +173,7 @@ impl House {
             draining,
         };
         let edge = edge::State::new(Arc::new(blobs.clone()), verifier, audit.clone());
-        api::router(state).merge(edge::router(edge))
+        Ok(api::router(state)?.merge(edge::router(edge)))
     }
 
     fn endpoint(&self, ingest: Ingest) -> disk::Endpoint {
