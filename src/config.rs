@@ -2,15 +2,19 @@
 
 mod embedding;
 mod playback;
+mod quotas;
 mod raw;
+mod storage;
 mod units;
 
+use crate::domain::quota::Defaults;
 use crate::domain::{Error, Result};
 pub use embedding::Embedding;
 pub use playback::Playback;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+pub use storage::Storage;
 
 /// The settings file with all defaults, as text.
 pub const DEFAULTS: &str = include_str!("../theatrum.default.toml");
@@ -26,6 +30,10 @@ pub struct Config {
     pub uploads: Uploads,
     /// Limits of processing.
     pub processing: Processing,
+    /// The disk.
+    pub storage: Storage,
+    /// Limits of whoever was given none.
+    pub quotas: Defaults,
     /// Lifetimes of playback.
     pub playback: Playback,
     /// Frames on other sites.
@@ -185,6 +193,8 @@ mod tests {
             ("THEATRUM_PLAYBACK__KEEP_SUPERSEDED", "ever", "playback.keep_superseded"),
             ("THEATRUM_EMBEDDING__ORIGINS", "https://*.example.edu", "embedding.origins"),
             ("THEATRUM_EMBEDDING__MAX_LINK_LIFETIME", "1s", "embedding.max_link_lifetime"),
+            ("THEATRUM_STORAGE__RESERVE_PERCENT", "91", "storage.reserve_percent"),
+            ("THEATRUM_QUOTAS__USER_BYTES", "much", "quotas.user_bytes"),
             ("THEATRUM_LOG__FORMAT", "xml", "log.format"),
             ("THEATRUM_PROCESSING__SLOTTS", "3", "slotts"),
         ] {

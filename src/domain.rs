@@ -6,8 +6,10 @@ pub mod event;
 pub mod ids;
 pub mod job;
 pub mod origin;
+pub mod quota;
 pub mod replacement;
 pub mod role;
+pub mod size;
 pub mod upload;
 pub mod video;
 

@@ -18,10 +18,10 @@ use crate::domain::{Error, ErrorKind, Result};
 use crate::doorbell::Doorbell;
 use crate::failpoint;
 use crate::keys::Keys;
+use crate::storage::Storage;
 use crate::transaction;
 use crate::uploads::{PresignedPart, Presigner};
 pub use ledger::Ledger;
-use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,13 +59,14 @@ pub struct Ingest {
     pub presigner: Arc<Presigner>,
     /// Wakes workers.
     pub doorbell: Doorbell,
+    /// Says whether there is room.
+    pub storage: Storage,
     /// The operator's limits.
     pub limits: Limits,
 }
 
 /// A part that a client is about to send.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Declared {
     /// From 1.
     pub number: u64,
@@ -85,12 +86,15 @@ pub enum Finished {
 }
 
 impl Ingest {
-    /// Opens an upload for `owner` and makes the root key of the video it will become.
+    /// Opens an upload for `owner` and makes the root key of the video it will become. `OutOfSpace` when the disk has no room for it, or the
+    /// quota of the owner or the collection: whatever way a file comes in, it is asked here.
     pub async fn begin(&self, owner: &str, request: Request) -> Result<Upload> {
+        let _turn = self.storage.room_for(request.size_bytes).await?;
         let video = VideoId::new();
         let (_, wrapped) = self.keys.make(&video).await?;
         let mut upload = self.new_upload(owner, request, video);
         transaction!(self.catalog, |tx| {
+            self.storage.within_quotas(&mut tx, &upload).await?;
             upload.expires_at = tx.now().await?.saturating_add(self.lifetime_ms());
             tx.insert_upload(&upload, &wrapped).await
         })?;
@@ -98,14 +102,18 @@ impl Ingest {
     }
 
     /// Opens an upload for `owner` that is to replace the source of `video`; `decided` goes into the audit log with it. `Conflict` when
-    /// the video does not play, or is being replaced already.
+    /// the video does not play, or is being replaced already; `OutOfSpace` as for [`Self::begin`], by the quotas of the video's owner and
+    /// collection.
     pub async fn begin_replacement(&self, owner: &str, request: Request, video: &Video, decided: &Entry) -> Result<Upload> {
+        let _turn = self.storage.room_for(request.size_bytes).await?;
         let upload = self.new_upload(owner, request, video.id.clone());
         let mut upload = Upload { title: video.title.clone(), collection: None, replaces: true, ..upload };
         transaction!(self.catalog, |tx| {
             if tx.replacement(&video.id).await?.is_some_and(|other| other.state == replacement::State::Processing) {
                 return Err(crate::catalog::replacements::in_progress(&video.id));
             }
+            let counted = Upload { owner: video.owner.clone(), collection: video.collection.clone(), ..upload.clone() };
+            self.storage.within_quotas(&mut tx, &counted).await?;
             upload.expires_at = tx.now().await?.saturating_add(self.lifetime_ms());
             tx.insert_replacing_upload(&upload).await?;
             tx.append_audit(decided).await

@@ -5,6 +5,8 @@ use super::auth::{Json, SignedIn};
 use super::page;
 use super::path::Path;
 use super::playback::Session;
+use super::query::Query;
+use super::schema::{Id, Moment};
 use super::site::FrameAncestors;
 use crate::catalog::embeddings::Embedding;
 use crate::domain::ids::VideoId;
@@ -12,30 +14,37 @@ use crate::domain::origin::Origin;
 use crate::library::{LinkFor, Visitor};
 use crate::problem::{Problem, RequestId};
 use axum::Extension;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{ConnectInfo, Query, State as Api};
+use axum::extract::{ConnectInfo, State as Api};
 use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::time::Duration;
+use utoipa::{IntoParams, ToSchema};
 
-mod oembed;
+pub(super) mod oembed;
 
-pub(super) use oembed::oembed;
-
-#[derive(Deserialize)]
+/// Where a video shall be embedded.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewEmbedding)]
 pub(super) struct Wanted {
+    /// Sites such as `https://moodle.example.edu`; none: nowhere.
+    #[schema(max_items = 20)]
     origins: Vec<String>,
+    /// Whether anyone who knows the video's address may learn its title by oEmbed.
     #[serde(default)]
     oembed: bool,
 }
 
-#[derive(Serialize)]
-struct View {
+/// Where a video may be embedded.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Embedding)]
+pub(super) struct View {
+    #[schema(value_type = Vec<String>)]
     origins: Vec<Origin>,
+    /// Whether anyone who knows the video's address may learn its title by oEmbed.
     oembed: bool,
     /// What the operator permits: `*` for any origin by https.
     permitted: Vec<String>,
@@ -43,28 +52,46 @@ struct View {
     html: String,
 }
 
-#[derive(Deserialize)]
+/// Whom an embed link is for.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewEmbedLink)]
 pub(super) struct NewLink {
+    /// The person, as the site knows them: the audit log's name for them.
+    #[schema(min_length = 1, max_length = 128)]
     subject: String,
+    /// The site, one of those that the video may be embedded on.
     origin: String,
+    /// Absent: five minutes.
+    #[schema(minimum = 10)]
     expires_in_s: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct Link {
+/// An embed link.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EmbedLink)]
+pub(super) struct Link {
+    /// The frame's address. A secret: whoever has it can watch until it expires.
     embed_url: String,
+    #[schema(value_type = Moment)]
     expires_at: i64,
 }
 
-#[derive(Deserialize)]
+/// What an embed link brought.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = EmbedExchange)]
 pub(super) struct Exchange {
+    /// What follows the link's `#`.
     token: String,
 }
 
-#[derive(Deserialize)]
+// Sites add members of their own to addresses, so unknown ones are passed over.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Framed {
+    /// The one site that is to hold the frame.
+    #[param(required = false)]
     origin: Option<String>,
 }
 
@@ -81,14 +108,22 @@ impl View {
     }
 }
 
-/// `GET /v1/videos/{id}/embedding`.
+/// Look at where a video may be embedded.
+#[utoipa::path(get, path = "/videos/{id}/embedding", operation_id = "read_embedding", tag = "embedding", params(("id" = Id, Path)),
+    responses((status = OK, description = "The sites.", body = View)),
+    extensions(("x-problems" = json!(["not-found", "not-allowed"]))))]
 pub(super) async fn show(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn, Path(id): Path<String>) -> Result<Response, Problem> {
     let id = VideoId::parse(&id)?;
     let embedding = api.library.embedding(&caller, &id).await?;
     Ok(axum::Json(View::of(&api, &id, embedding)).into_response())
 }
 
-/// `PUT /v1/videos/{id}/embedding`.
+/// Say where a video may be embedded.
+///
+/// Replaces what was said before. Only sites that the operator permits can be named.
+#[utoipa::path(put, path = "/videos/{id}/embedding", operation_id = "set_embedding", tag = "embedding", params(("id" = Id, Path)),
+    request_body = Wanted, responses((status = OK, description = "The sites.", body = View)),
+    extensions(("x-problems" = json!(["not-found", "not-allowed", "bad-origin", "origin-not-permitted", "too-many-origins"]))))]
 pub(super) async fn set(
     Api(api): Api<State>,
     SignedIn { caller, .. }: SignedIn,
@@ -100,7 +135,12 @@ pub(super) async fn set(
     Ok(axum::Json(View::of(&api, &id, embedding)).into_response())
 }
 
-/// `POST /v1/videos/{id}/embeds`: a link for one person on one site. A secret: it holds a token.
+/// Make an embed link.
+///
+/// For the server of a site: by this link one of its people may watch the video in a frame there.
+#[utoipa::path(post, path = "/videos/{id}/embeds", operation_id = "create_embed_link", tag = "embedding", params(("id" = Id, Path)),
+    request_body = NewLink, responses((status = CREATED, description = "The link.", body = Link)),
+    extensions(("x-problems" = json!(["not-found", "not-allowed", "bad-origin", "origin-not-listed", "bad-subject", "bad-lifetime"]))))]
 pub(super) async fn link(
     Api(api): Api<State>,
     SignedIn { caller, .. }: SignedIn,
@@ -114,7 +154,13 @@ pub(super) async fn link(
     Ok((StatusCode::CREATED, axum::Json(Link { embed_url, expires_at: minted.expires_at_ms })).into_response())
 }
 
-/// `POST /v1/videos/{id}/embeds/playback`: the frame's page exchanges its token for a playback session.
+/// Begin to watch in a frame.
+///
+/// The frame's page exchanges the token of its embed link for a playback session.
+#[utoipa::path(post, path = "/videos/{id}/embeds/playback", operation_id = "begin_embedded_playback", tag = "embedding", security(()),
+    params(("id" = Id, Path)), request_body = Exchange, responses((status = OK, description = "The session.", body = Session)),
+    extensions(("x-problems" = json!(["token-missing", "token-malformed", "token-signature", "token-expired", "token-other-video", "not-found",
+        "not-allowed", "not-playable", "origin-not-allowed"]))))]
 pub(super) async fn watch(
     Api(api): Api<State>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -128,16 +174,20 @@ pub(super) async fn watch(
     Ok(([(CACHE_CONTROL, "no-store")], axum::Json(Session::of(&api, &playback))).into_response())
 }
 
-/// `GET /embed/{video}`: the frame's page. It is the same for every video, there or not; browsers are told which sites may hold it: with
-/// `?origin=` just that one, if the video may be embedded there.
+/// Show the frame's page.
+///
+/// It is the same for every video, there or not; browsers are told which sites may hold it: with `origin` just that one, if the video may be
+/// embedded there.
+#[utoipa::path(get, path = "/embed/{video}", operation_id = "read_frame", tag = "embedding", security(()), params(("video" = Id, Path), Framed),
+    responses((status = OK, description = "The page.", body = String, content_type = "text/html")),
+    extensions(("x-problems" = json!(["bad-origin", "page-missing"]))))]
 pub(super) async fn framed(
     Api(api): Api<State>,
     Path(id): Path<String>,
-    framed: Result<Query<Framed>, QueryRejection>,
+    Query(Framed { origin }): Query<Framed>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = VideoId::parse(&id)?;
-    let Query(Framed { origin }) = framed.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed-query", error.body_text()))?;
     let mut origins = api.library.frame_origins(&id).await?;
     if let Some(origin) = origin {
         let named = Origin::parse(&origin)?;

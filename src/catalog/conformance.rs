@@ -6,6 +6,7 @@ mod guards;
 mod isolation;
 mod jobs;
 mod migrations;
+mod quotas;
 mod races;
 mod replacements;
 mod rows;

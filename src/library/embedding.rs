@@ -98,7 +98,7 @@ impl Library {
     }
 
     /// Makes a link by which one person of a site may watch a video in its frame there (invariant 8: it is in the audit log before it
-    /// leaves). `Conflict` (`origin-not-allowed`) when the video may not be embedded on that site.
+    /// leaves). `Conflict` (`origin-not-listed`) when the video may not be embedded on that site.
     pub async fn embed_link(&self, caller: &Caller, id: &VideoId, link: &LinkFor<'_>) -> Result<(Grant, Minted)> {
         let video = self.catalog.video(id).await?;
         let decision = decide(&caller.actor, Action::Embed(&video));
@@ -106,7 +106,7 @@ impl Library {
         let origin = Origin::parse(link.origin)?;
         if !self.frame_origins(id).await?.contains(&origin) {
             let message = format!("the video may not be embedded on {origin}: allow that first");
-            return Err(Error::conflict("origin-not-allowed", message));
+            return Err(Error::conflict("origin-not-listed", message));
         }
         let grant = Grant { video: id.clone(), origin, subject: subject(link.subject)?, issued_by: caller.actor.subject.clone() };
         let lifetime = self.link_lifetime(link.lifetime)?;

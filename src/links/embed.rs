@@ -72,10 +72,13 @@ impl Minter {
         Ok(Minted { token: self.signing.sign(&claims)?, expires_at_ms: claims.exp.at_ms() })
     }
 
-    /// What `token` opens, if it is for `video`; otherwise `Unauthorized` with `token-missing`, `token-malformed`, `token-signature`,
-    /// `token-expired` or `token-other-video`.
+    /// What `token` opens, if it is for `video`; otherwise `Unauthorized` with `token-missing`, `token-malformed`, `token-signature` or
+    /// `token-expired`, or `Forbidden` with `token-other-video`.
     pub fn verify(&self, token: &str, video: &VideoId, now_ms: i64) -> Result<Grant> {
-        self.open(token, video, now_ms).map_err(|refusal| refusal.into_error(ErrorKind::Unauthorized))
+        self.open(token, video, now_ms).map_err(|refusal| match refusal {
+            Refusal::OtherVideo => refusal.into_error(ErrorKind::Forbidden),
+            refusal => refusal.into_error(ErrorKind::Unauthorized),
+        })
     }
 
     fn open(&self, token: &str, video: &VideoId, now_ms: i64) -> Result<Grant, Refusal> {

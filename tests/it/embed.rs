@@ -110,7 +110,7 @@ async fn the_operator_has_the_last_word() {
     house.server.restart(&[("THEATRUM_EMBEDDING__ORIGINS", "https://ilias.example.edu")]);
     house.admin = house.server.client(&house.server.admin_token());
     assert_eq!(framing(&house.page(&format!("/embed/{}", house.video)).await), nobody());
-    problem(house.link(link).await, 409, "origin-not-allowed").await;
+    problem(house.link(link).await, 409, "origin-not-listed").await;
     problem(house.exchange(&house.video, token).await, 403, "origin-not-allowed").await;
     let entries = house.server.catalog().await.audit_entries(Some(&house.video), 100).await.expect("entries");
     let denied = entries.iter().find(|entry| entry.decision == "deny").expect("it is written down");
@@ -123,7 +123,7 @@ async fn the_operator_has_the_last_word() {
 async fn a_link_lets_one_person_watch_one_video() {
     let house = House::open();
     let link = |lifetime: Value| json!({"subject": "student 7", "origin": LMS, "expires_in_s": lifetime});
-    problem(house.link(link(json!(60))).await, 409, "origin-not-allowed").await;
+    problem(house.link(link(json!(60))).await, 409, "origin-not-listed").await;
     house.allow(&[LMS], false).await;
     for lifetime in [0, 9, 3_601] {
         problem(house.link(link(json!(lifetime))).await, 400, "bad-lifetime").await;
@@ -134,7 +134,7 @@ async fn a_link_lets_one_person_watch_one_video() {
     let embed_url = ok(answer).await["embed_url"].as_str().expect("a url").to_owned();
     let (page, token) = embed_url.split_once('#').expect("a token in the fragment");
     assert_eq!(page, format!("{}/embed/{}?origin={LMS}", house.server.url(), house.video));
-    problem(house.exchange(NO_ID, token).await, 401, "token-other-video").await;
+    problem(house.exchange(NO_ID, token).await, 403, "token-other-video").await;
     problem(house.exchange(&house.video, "").await, 401, "token-missing").await;
     problem(house.server.client(token).send(Method::GET, "/v1/videos", &Value::Null).await, 401, "token-signature").await;
     problem(house.exchange(&house.video, &house.server.admin_token()).await, 401, "token-signature").await;

@@ -11,6 +11,8 @@ mod edge;
 mod embed;
 mod house;
 mod postgres;
+mod powercut;
+mod quotas;
 mod replace;
 mod sandbox;
 mod support;

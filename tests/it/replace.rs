@@ -1,8 +1,8 @@
 //! Replacing what a video shows: the version before plays until the new one is ready, and to its end for those who watch it.
 
-use crate::crash::assert_no_orphans;
 use crate::support::clips::{PICTURES, clip, film, long_clip, play};
 use crate::support::http::{ok, problem};
+use crate::support::orphans::assert_no_orphans;
 use crate::support::player::Player;
 use crate::support::publishing::Publishing;
 use crate::support::server::Server;

@@ -2,15 +2,16 @@
 
 use super::super::State;
 use super::super::auth::SignedIn;
+use super::super::query::Query;
 use crate::domain::Error;
 use crate::domain::video::Video;
 use crate::problem::Problem;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State as Api};
+use axum::extract::State as Api;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// The frame's width unless the consumer wants another.
 const WIDTH: u32 = 640;
@@ -19,17 +20,27 @@ const SHAPE: (u32, u32) = (16, 9);
 /// For how long consumers may keep an answer.
 const CACHE_AGE_S: u32 = 300;
 
-#[derive(Deserialize)]
+// Consumers may send members that this version of the specification does not know.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(in super::super) struct Asked {
+    /// A watch page, or a frame's page.
     url: String,
+    /// Only `json`.
+    #[param(required = false)]
     format: Option<String>,
+    /// The widest frame, in pixels.
+    #[param(required = false)]
     maxwidth: Option<u32>,
+    /// The highest frame, in pixels.
+    #[param(required = false)]
     maxheight: Option<u32>,
 }
 
 /// The answer for a video (§2.3.4.2). No thumbnail: pictures of a video are for those who may see it.
-#[derive(Serialize)]
-struct Answer {
+#[derive(Serialize, ToSchema)]
+#[schema(as = OEmbed)]
+pub(in super::super) struct Answer {
     r#type: &'static str,
     version: &'static str,
     title: String,
@@ -41,14 +52,19 @@ struct Answer {
     height: u32,
 }
 
-/// `GET /oembed?url=&format=&maxwidth=&maxheight=`, for anybody about videos whose owner lets it be known, for those with an access token
-/// about those that they may see.
+/// Ask how to embed a video.
+///
+/// oEmbed 1.0: answers anybody about videos whose owners let them be known, and those with an access token about embeddable videos that they
+/// may see.
+#[utoipa::path(get, path = "/oembed", operation_id = "read_oembed", tag = "embedding", security((), ("token" = [])), params(Asked),
+    responses((status = OK, description = "The frame.", body = Answer)),
+    extensions(("x-problems" = json!(["token-missing", "token-malformed", "token-signature", "token-expired", "not-found",
+        "format-not-implemented"]))))]
 pub(in super::super) async fn oembed(
     Api(api): Api<State>,
     signed_in: Result<SignedIn, Problem>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
-    let Query(asked) = asked.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed-query", error.body_text()))?;
     if asked.format.as_deref().is_some_and(|format| format != "json") {
         let detail = "this server answers oEmbed requests in JSON only: ask for format=json";
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "format-not-implemented", detail));
