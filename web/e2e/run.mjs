@@ -2,12 +2,15 @@
 //
 // THEATRUM_URL    where the server is            THEATRUM_TOKEN  an administrator's access token
 // THEATRUM_SAMPLE a video to upload              SCREENSHOTS     folder for the pictures
+// FRAME_PORT      a free port: http://localhost:FRAME_PORT may embed videos (without one that part is left out)
 // PATIENCE_MS     how long processing may take (default 180000)   CHROMIUM  its path (default /usr/bin/chromium)
 import { launch, part, tally } from './harness.mjs';
 import { signingIn } from './signin.mjs';
 import { uploading, uploadsSurvive } from './uploading.mjs';
 import { watching, sessionEnds } from './watching.mjs';
 import { byKeyboard } from './keyboard.mjs';
+import { replacing } from './replacing.mjs';
+import { embedding } from './embedding.mjs';
 
 const browser = await launch();
 try {
@@ -19,6 +22,8 @@ try {
     await part('watching', () => watching(browser, found.video));
     await part('the session ends', () => sessionEnds(browser, found.video));
     await part('by keyboard alone', () => byKeyboard(browser, found.video));
+    await part('replacing and trimming', () => replacing(browser, found.video));
+    await part('embedding', () => embedding(browser, found.video));
   }
 } finally {
   await browser.close();
