@@ -10,6 +10,7 @@ mod jobs;
 mod page;
 mod path;
 mod playback;
+mod s3_credentials;
 mod session;
 mod site;
 mod stream;
@@ -20,7 +21,7 @@ mod videos;
 use crate::audit::{Log, Sink};
 use crate::doorbell::Doorbell;
 use crate::ingest::Ingest;
-use crate::library::Library;
+use crate::library::{Credentials, Library};
 use crate::links::access::Issuer;
 use crate::links::playback::Verifier;
 use crate::problem::{Problem, identify};
@@ -28,7 +29,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State as Api};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use http::StatusCode;
 pub use site::Site;
 use std::net::SocketAddr;
@@ -46,6 +47,8 @@ pub struct State {
     pub ingest: Ingest,
     /// Videos.
     pub library: Library,
+    /// S3 access keys.
+    pub credentials: Credentials,
     /// Access tokens.
     pub issuer: Arc<Issuer>,
     /// Playback tokens, for the key endpoint.
@@ -67,6 +70,8 @@ pub fn router(state: State) -> Router {
     let v1 = Router::new()
         .route("/session", post(session::sign_in).get(session::show).delete(session::sign_out))
         .route("/tokens", post(tokens::issue))
+        .route("/s3-credentials", get(s3_credentials::list).post(s3_credentials::create))
+        .route("/s3-credentials/{access_key_id}", delete(s3_credentials::revoke))
         .route("/uploads", post(uploads::begin))
         .route("/uploads/{id}", get(uploads::show).delete(uploads::abort))
         .route("/uploads/{id}/parts", post(uploads::declare))

@@ -1,9 +1,11 @@
 //! The settings: `theatrum.default.toml`, then a file, then the environment, then the command line; each value checked once, here.
 
+mod inbox;
 mod raw;
 mod units;
 
 use crate::domain::{Error, Result};
+pub use inbox::Inbox;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +22,8 @@ pub struct Config {
     pub catalog_url: Option<String>,
     /// Limits of uploads.
     pub uploads: Uploads,
+    /// The inbox.
+    pub inbox: Inbox,
     /// Limits of processing.
     pub processing: Processing,
     /// The least lifetime of a playback link.
