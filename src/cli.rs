@@ -10,6 +10,7 @@ pub mod failure;
 mod jobs;
 mod output;
 mod publish;
+mod quotas;
 mod s3;
 mod serve;
 mod text;
@@ -53,6 +54,9 @@ enum Command {
     /// List, show and redrive dead letters: jobs that failed for good.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
+    /// List and set quotas: how much users and collections may keep.
+    #[command(subcommand)]
+    Quotas(quotas::QuotasCommand),
     /// Issue access tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -120,6 +124,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Videos(command) => videos::run(connection(data)?, command).await,
         Command::Jobs(command) => jobs::run(connection(data)?, command).await,
         Command::Dead(command) => dead::run(connection(data)?, command).await,
+        Command::Quotas(command) => quotas::run(connection(data)?, command).await,
         Command::Token(command) => token::run(connection(data)?, command).await,
         Command::S3(command) => s3::run(connection(data)?, command).await,
         Command::Doctor(args) => doctor::run(data, args).await,
@@ -170,6 +175,9 @@ mod tests {
             "theatrum publish a.mp4 --wait never",
             "theatrum videos show ../../etc/passwd",
             "theatrum jobs list --state lost",
+            "theatrum quotas set 1GB",
+            "theatrum quotas set --user a --collection b 1GB",
+            "theatrum quotas set --user a much",
             "theatrum token issue --role king --subject x",
             "theatrum token issue --role viewer --subject x --token secret",
             "theatrum token issue --role viewer --subject x --expires-in soon",

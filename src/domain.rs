@@ -8,7 +8,9 @@ pub mod event;
 pub mod ids;
 pub mod inbox;
 pub mod job;
+pub mod quota;
 pub mod role;
+pub mod size;
 pub mod upload;
 pub mod video;
 

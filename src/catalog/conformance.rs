@@ -5,6 +5,7 @@ mod guards;
 mod isolation;
 mod jobs;
 mod migrations;
+mod quotas;
 mod races;
 mod rows;
 mod text;

@@ -69,13 +69,6 @@ impl Catalog {
         self.fetch_all(PARTS, args![upload]).await?.iter().map(part).collect()
     }
 
-    /// The octets of an open object's received parts but this one.
-    pub async fn inbox_bytes_besides(&self, upload: &UploadId, number: u64) -> Result<u64> {
-        let sql = "SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) AS received FROM upload_parts
-            WHERE upload_id = $1 AND number <> $2 AND blob IS NOT NULL";
-        self.fetch_optional(sql, args![upload, number]).await?.map_or(Ok(0), |row| row.count("received"))
-    }
-
     /// The objects that `owner` is sending in parts, in no particular order.
     pub async fn open_multiparts(&self, owner: &str) -> Result<Vec<Object>> {
         let sql = concat!(OBJECTS!(), "WHERE inbox_objects.owner = $1 AND multipart = 1 AND uploads.state = 'open'");
@@ -117,12 +110,28 @@ impl Tx {
         self.execute(sql, row).await.map(drop)
     }
 
-    /// Says that a part is about to come, so that whatever becomes of it is looked after; `Conflict` when the upload is not open.
-    pub async fn expect_inbox_part(&mut self, upload: &UploadId, number: u64) -> Result<()> {
-        let sql = "INSERT INTO upload_parts (upload_id, number, size_bytes, sha256) SELECT id, $2, 0, '' FROM uploads
-            WHERE id = $1 AND state = 'open' ON CONFLICT (upload_id, number) DO UPDATE SET number = $2";
-        let changed = self.execute(sql, args![upload, number]).await?;
-        if changed == 1 { Ok(()) } else { Err(ended(upload)) }
+    /// How large a part is that has come, or is coming, under this number; 0 when there is none.
+    pub async fn inbox_part_bytes(&mut self, upload: &UploadId, number: u64) -> Result<u64> {
+        let sql = "SELECT size_bytes FROM upload_parts WHERE upload_id = $1 AND number = $2";
+        self.fetch_optional(sql, args![upload, number]).await?.map_or(Ok(0), |row| row.count("size_bytes"))
+    }
+
+    /// Says that a part of this size is about to come, so that its upload counts it, and whatever becomes of it is looked after; `Conflict`
+    /// when the upload is not open.
+    pub async fn expect_inbox_part(&mut self, upload: &UploadId, number: u64, size_bytes: u64) -> Result<()> {
+        let sql = "INSERT INTO upload_parts (upload_id, number, size_bytes, sha256) SELECT id, $2, $3, '' FROM uploads
+            WHERE id = $1 AND state = 'open' ON CONFLICT (upload_id, number) DO UPDATE
+            SET size_bytes = CASE WHEN upload_parts.blob IS NULL THEN $3 ELSE upload_parts.size_bytes END";
+        let changed = self.execute(sql, args![upload, number, size_bytes]).await?;
+        if changed == 1 { self.sum_inbox_parts(upload).await } else { Err(ended(upload)) }
+    }
+
+    /// An open object is as large as its parts, those included that are coming.
+    async fn sum_inbox_parts(&mut self, upload: &UploadId) -> Result<()> {
+        let sql =
+            "UPDATE uploads SET size_bytes = (SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM upload_parts WHERE upload_id = $1)
+            WHERE id = $1 AND state = 'open'";
+        self.execute(sql, args![upload]).await.map(drop)
     }
 
     /// Records that a part's frames are durable, in place of any part of this number; gives the blob that this one supersedes. `Conflict`
@@ -135,7 +144,11 @@ impl Tx {
         let sql = "UPDATE upload_parts SET size_bytes = $3, sha256 = $4, md5 = $5, checksum = $6, blob = $7, received_at = $8
             WHERE upload_id = $1 AND number = $2 AND EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND state = 'open')";
         let row = args![upload, part.number, part.size_bytes, sha256, &part.md5, &part.checksum, &part.blob, now];
-        if self.execute(sql, row).await? == 1 { Ok(superseded) } else { Err(ended(upload)) }
+        if self.execute(sql, row).await? == 0 {
+            return Err(ended(upload));
+        }
+        self.sum_inbox_parts(upload).await?;
+        Ok(superseded)
     }
 
     /// An object's received parts, in order, inside the transaction.

@@ -28,6 +28,9 @@ pub enum State {
 }
 
 impl State {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Open, Self::Finished, Self::Aborted, Self::Expired];
+
     /// The word in the catalog and the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -40,7 +43,7 @@ impl State {
 
     /// Reads the catalog's word.
     pub fn parse(word: &str) -> Result<Self> {
-        [Self::Open, Self::Finished, Self::Aborted, Self::Expired]
+        Self::ALL
             .into_iter()
             .find(|state| state.as_str() == word)
             .ok_or_else(|| Error::internal("the catalog holds an unknown upload state", word))

@@ -41,6 +41,7 @@ struct Whole {
 impl crate::uploads::Inbox for Inbox {
     async fn begin(&self, sender: &Sender, new: &NewObject) -> Result<Slot> {
         let request = inbox::request(&new.key, new.size_bytes.unwrap_or(1), self.0.limits.max_size_bytes)?;
+        let _turn = self.0.storage.room_for(new.size_bytes.unwrap_or_default()).await?;
         let video = VideoId::new();
         let (_, root_key_wrapped) = self.0.keys.make(&video).await?;
         let lifetime = if new.size_bytes.is_some() { SILENCE } else { self.0.limits.lifetime };
@@ -72,8 +73,9 @@ impl crate::uploads::Inbox for Inbox {
         transaction!(self.0.catalog, |tx| {
             object.created_at = tx.now().await?;
             upload.expires_at = object.created_at.saturating_add(millis(lifetime));
+            self.0.storage.within_quotas(&mut tx, &upload).await?;
             tx.insert_inbox_object(&upload, &object, origin(sender), &root_key_wrapped).await?;
-            if object.multipart { Ok(()) } else { tx.expect_inbox_part(&upload.id, 1).await }
+            if object.multipart { Ok(()) } else { tx.expect_inbox_part(&upload.id, 1, upload.size_bytes).await }
         })?;
         Ok(Slot { object, root_key_wrapped })
     }
@@ -94,10 +96,16 @@ impl crate::uploads::Inbox for Inbox {
 
     async fn expect(&self, object: &Object, number: u32, size_bytes: u64) -> Result<Slot> {
         let (number, most) = (u64::from(number), self.0.limits.max_size_bytes);
-        if self.0.catalog.inbox_bytes_besides(&object.upload, number).await?.saturating_add(size_bytes) > most {
-            return Err(too_large(most));
-        }
-        transaction!(self.0.catalog, |tx| tx.expect_inbox_part(&object.upload, number).await)?;
+        let _turn = self.0.storage.room_for(size_bytes).await?;
+        transaction!(self.0.catalog, |tx| {
+            let upload = tx.upload(&object.upload).await?;
+            let more_bytes = size_bytes.saturating_sub(tx.inbox_part_bytes(&object.upload, number).await?);
+            if upload.size_bytes.saturating_add(more_bytes) > most {
+                return Err(too_large(most));
+            }
+            self.0.storage.within_quotas(&mut tx, &Upload { size_bytes: more_bytes, ..upload }).await?;
+            tx.expect_inbox_part(&object.upload, number, size_bytes).await
+        })?;
         let root_key_wrapped = self.0.catalog.wrapped_root_key(&object.video).await?;
         Ok(Slot { object: object.clone(), root_key_wrapped })
     }
