@@ -1,6 +1,7 @@
 //! The settings: `theatrum.default.toml`, then a file, then the environment, then the command line; each value checked once, here.
 
 mod embedding;
+mod inbox;
 mod playback;
 mod quotas;
 mod raw;
@@ -10,6 +11,7 @@ mod units;
 use crate::domain::quota::Defaults;
 use crate::domain::{Error, Result};
 pub use embedding::Embedding;
+pub use inbox::Inbox;
 pub use playback::Playback;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,8 @@ pub struct Config {
     pub catalog_url: Option<String>,
     /// Limits of uploads.
     pub uploads: Uploads,
+    /// The inbox.
+    pub inbox: Inbox,
     /// Limits of processing.
     pub processing: Processing,
     /// The disk.

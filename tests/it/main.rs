@@ -10,6 +10,7 @@ mod doctor;
 mod edge;
 mod embed;
 mod house;
+mod inbox;
 mod postgres;
 mod powercut;
 mod quotas;
