@@ -43,7 +43,7 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Upload files and follow them until they can be watched.
     Publish(publish::PublishArgs),
-    /// List, show and delete videos.
+    /// List, show, edit and delete videos.
     #[command(subcommand)]
     Videos(videos::VideosCommand),
     /// List the jobs that make videos.
@@ -164,6 +164,7 @@ mod tests {
             "theatrum publish",
             "theatrum publish a.mp4 --wait never",
             "theatrum videos show ../../etc/passwd",
+            "theatrum videos edit 0123456789abcdef0123456789abcdef",
             "theatrum jobs list --state lost",
             "theatrum token issue --role king --subject x",
             "theatrum token issue --role viewer --subject x --token secret",
