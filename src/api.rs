@@ -17,6 +17,7 @@ mod path;
 mod playback;
 mod problems;
 mod query;
+mod quotas;
 mod schema;
 mod session;
 mod site;
@@ -32,6 +33,7 @@ use crate::library::Library;
 use crate::links::access::Issuer;
 use crate::links::playback::Verifier;
 use crate::problem::{Problem, identify};
+use crate::storage::Storage;
 use axum::Extension;
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State as Api};
@@ -64,6 +66,8 @@ pub struct State {
     pub audit: Arc<Log>,
     /// Tells of changes.
     pub doorbell: Doorbell,
+    /// The disk.
+    pub storage: Storage,
     /// Links, origins, headers.
     pub site: Arc<Site>,
     /// The lifetime of an access token unless told otherwise.
@@ -110,6 +114,8 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(jobs::dead))
         .routes(routes!(jobs::dead_letter))
         .routes(routes!(jobs::redrive))
+        .routes(routes!(quotas::list))
+        .routes(routes!(quotas::set))
         .fallback(unknown_route);
     let (schemas, paths, key) = routes!(playback::key);
     OpenApiRouter::new()

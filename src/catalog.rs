@@ -13,6 +13,8 @@ pub mod jobs;
 pub mod outbox;
 pub mod playback;
 mod postgres;
+pub mod quotas;
+pub mod room;
 mod sql;
 mod sqlite;
 pub mod uploads;

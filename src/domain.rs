@@ -5,7 +5,9 @@ pub mod error;
 pub mod event;
 pub mod ids;
 pub mod job;
+pub mod quota;
 pub mod role;
+pub mod size;
 pub mod upload;
 pub mod video;
 

@@ -15,6 +15,7 @@ use crate::domain::{Error, ErrorKind, Result};
 use crate::doorbell::Doorbell;
 use crate::failpoint;
 use crate::keys::Keys;
+use crate::storage::Storage;
 use crate::transaction;
 use crate::uploads::{PresignedPart, Presigner};
 pub use ledger::Ledger;
@@ -55,6 +56,8 @@ pub struct Ingest {
     pub presigner: Arc<Presigner>,
     /// Wakes workers.
     pub doorbell: Doorbell,
+    /// Says whether there is room.
+    pub storage: Storage,
     /// The operator's limits.
     pub limits: Limits,
 }
@@ -80,8 +83,11 @@ pub enum Finished {
 }
 
 impl Ingest {
-    /// Opens an upload for `owner`, or finds the one that the same request opened before (see [`Request::ids`]), and makes the root key of the video it will become.
+    /// Opens an upload for `owner`, or finds the one that the same request opened before (see [`Request::ids`]), and makes the root key of the
+    /// video it will become. `OutOfSpace` when the disk has no room for it, or the quota of the owner or the collection: whatever way a file
+    /// comes in, it is asked here.
     pub async fn begin(&self, owner: &str, request: Request) -> Result<Upload> {
+        let _turn = self.storage.room_for(request.size_bytes).await?;
         let (id, video) = request.ids.unwrap_or_else(|| (UploadId::new(), VideoId::new()));
         let (_, wrapped) = self.keys.make(&video).await?;
         let lifetime_ms = i64::try_from(self.limits.lifetime.as_millis()).unwrap_or(i64::MAX);
@@ -101,6 +107,7 @@ impl Ingest {
             if let Some(begun) = tx.find_upload(&upload.id).await? {
                 return Ok(begun);
             }
+            self.storage.within_quotas(&mut tx, &upload).await?;
             upload.expires_at = tx.now().await?.saturating_add(lifetime_ms);
             tx.insert_upload(&upload, &wrapped).await?;
             Ok(upload.clone())

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 use tracing::Instrument;
@@ -107,7 +107,9 @@ impl From<Error> for Problem {
         } else {
             tracing::debug!(code = error.code(), cause = %error.chain(), "request refused");
         }
-        Self { hides: error.hides_a_refusal(), ..Self::new(status, error.code(), error.message()) }
+        let problem = Self { hides: error.hides_a_refusal(), ..Self::new(status, error.code(), error.message()) };
+        // Room comes back when people make some, not in the next instant.
+        if error.is_disk_full() { problem.with_header(RETRY_AFTER, HeaderValue::from_static("10")) } else { problem }
     }
 }
 

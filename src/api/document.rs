@@ -206,6 +206,7 @@ fn tags() -> Value {
         ("uploads", "How a file comes in: begin, declare parts, send them to their URLs, finish."),
         ("videos", "The library: list, look, play, delete."),
         ("operation", "Jobs and dead letters, for those who run the house."),
+        ("storage", "The disk: quotas, room, and what lies on it that nobody needs."),
         ("playback", "What players ask for."),
         ("service", "The server itself."),
     ]

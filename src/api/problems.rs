@@ -42,6 +42,7 @@ pub(super) static CODES: &[Known] = codes! {
     400 "bad-idempotency-key" "The idempotency key is empty, too long or holds odd characters." "Send a UUID.";
     400 "bad-lifetime" "The lifetime of the token is out of range." "Ask for 1 second to ten years.";
     400 "bad-limit" "A page holds 1 to 100." "Ask for that many, and follow `next_cursor`.";
+    400 "bad-quota" "The limit is more than any disk holds." "Send at most 9007199254740992 bytes; 0 is no limit.";
     400 "bad-role" "There is no such role." "Choose admin, author or viewer.";
     400 "bad-subject" "The subject is empty, too long or holds control characters." "Send 1 to 128 characters.";
     400 "bad-title" "The title is too long or holds control characters." "Send at most 200 characters.";

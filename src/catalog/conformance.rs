@@ -6,6 +6,7 @@ mod idempotency;
 mod isolation;
 mod jobs;
 mod migrations;
+mod quotas;
 mod races;
 mod rows;
 mod text;

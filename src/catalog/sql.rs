@@ -124,8 +124,7 @@ pub(super) fn failure(error: sqlx::Error) -> Error {
         Sql::Database(inner) => match sort_code(&inner.code().unwrap_or_default()) {
             Sort::Busy => return busy(error),
             Sort::Full => {
-                let message = "the catalog's disk is full: free space, then try again";
-                return Error::new(ErrorKind::Unavailable, "disk-full", message).with_source(error);
+                return Error::disk_full("the catalog's disk is full: free space, then try again").with_source(error);
             }
             Sort::Outage => true,
             Sort::Defect => false,

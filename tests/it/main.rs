@@ -10,6 +10,8 @@ mod doctor;
 mod edge;
 mod house;
 mod postgres;
+mod powercut;
+mod quotas;
 mod sandbox;
 mod support;
 mod uploads;

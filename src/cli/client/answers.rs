@@ -284,6 +284,28 @@ pub struct Redriven {
     pub state: String,
 }
 
+/// What a user or a collection has, and may have.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Quota {
+    /// `user` or `collection`.
+    pub kind: String,
+    /// Whose it is.
+    pub name: String,
+    /// What counts towards it.
+    pub used_bytes: u64,
+    /// The limit, where there is one.
+    pub limit_bytes: Option<u64>,
+    /// Whether it is that of the settings.
+    pub is_default: bool,
+}
+
+/// A list of quotas.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct QuotaList {
+    /// Users first, by name.
+    pub quotas: Vec<Quota>,
+}
+
 /// The request for a token.
 #[derive(Debug, Serialize)]
 pub struct NewToken<'a> {
