@@ -88,19 +88,23 @@ pub enum Finished {
 }
 
 impl Ingest {
-    /// Opens an upload for `owner` and makes the root key of the video it will become. `OutOfSpace` when the disk has no room for it, or the
-    /// quota of the owner or the collection: whatever way a file comes in, it is asked here.
+    /// Opens an upload for `owner`, or finds the one that the same request opened before (see [`Request::ids`]), and makes the root key of the
+    /// video it will become. `OutOfSpace` when the disk has no room for it, or the quota of the owner or the collection: whatever way a file
+    /// comes in, it is asked here.
     pub async fn begin(&self, owner: &str, request: Request) -> Result<Upload> {
         let _turn = self.storage.room_for(request.size_bytes).await?;
-        let video = VideoId::new();
+        let (id, video) = request.ids.clone().unwrap_or_else(|| (UploadId::new(), VideoId::new()));
         let (_, wrapped) = self.keys.make(&video).await?;
-        let mut upload = self.new_upload(owner, request, video);
+        let mut upload = self.new_upload(owner, request, id, video);
         transaction!(self.catalog, |tx| {
+            if let Some(begun) = tx.find_upload(&upload.id).await? {
+                return Ok(begun);
+            }
             self.storage.within_quotas(&mut tx, &upload).await?;
             upload.expires_at = tx.now().await?.saturating_add(self.lifetime_ms());
-            tx.insert_upload(&upload, &wrapped).await
-        })?;
-        Ok(upload)
+            tx.insert_upload(&upload, &wrapped).await?;
+            Ok(upload.clone())
+        })
     }
 
     /// Opens an upload for `owner` that is to replace the source of `video`; `decided` goes into the audit log with it. `Conflict` when
@@ -108,9 +112,13 @@ impl Ingest {
     /// collection.
     pub async fn begin_replacement(&self, owner: &str, request: Request, video: &Video, decided: &Entry) -> Result<Upload> {
         let _turn = self.storage.room_for(request.size_bytes).await?;
-        let upload = self.new_upload(owner, request, video.id.clone());
+        let id = request.ids.as_ref().map_or_else(UploadId::new, |(id, _)| id.clone());
+        let upload = self.new_upload(owner, request, id, video.id.clone());
         let mut upload = Upload { title: video.title.clone(), collection: None, replaces: true, ..upload };
         transaction!(self.catalog, |tx| {
+            if let Some(begun) = tx.find_upload(&upload.id).await? {
+                return Ok(begun);
+            }
             if tx.replacement(&video.id).await?.is_some_and(|other| other.state == replacement::State::Processing) {
                 return Err(crate::catalog::replacements::in_progress(&video.id));
             }
@@ -118,18 +126,18 @@ impl Ingest {
             self.storage.within_quotas(&mut tx, &counted).await?;
             upload.expires_at = tx.now().await?.saturating_add(self.lifetime_ms());
             tx.insert_replacing_upload(&upload).await?;
-            tx.append_audit(decided).await
-        })?;
-        Ok(upload)
+            tx.append_audit(decided).await?;
+            Ok(upload.clone())
+        })
     }
 
     fn lifetime_ms(&self) -> i64 {
         i64::try_from(self.limits.lifetime.as_millis()).unwrap_or(i64::MAX)
     }
 
-    fn new_upload(&self, owner: &str, request: Request, video: VideoId) -> Upload {
+    fn new_upload(&self, owner: &str, request: Request, id: UploadId, video: VideoId) -> Upload {
         Upload {
-            id: UploadId::new(),
+            id,
             video,
             owner: owner.to_owned(),
             part_size_bytes: part_size_bytes(request.size_bytes, self.limits.part_size_bytes),

@@ -38,8 +38,11 @@ macro_rules! codes {
 pub(super) static CODES: &[Known] = codes! {
     400 "bad-algorithm" "The key is of a kind that links are not signed with." "Take an RSA key of 2048 bits or more, or an ECDSA key on P-256.";
     400 "bad-collection" "The collection's name is empty, too long or holds control characters." "Send 1 to 200 characters; pieces are joined by /.";
+    400 "bad-cursor" "This is no cursor of a page before." "Take `next_cursor` from the page before, or begin without one.";
     400 "bad-filename" "The file name is empty, too long or holds control characters." "Send 1 to 255 characters.";
+    400 "bad-idempotency-key" "The idempotency key is empty, too long or holds odd characters." "Send a UUID.";
     400 "bad-lifetime" "The lifetime of the token or link is out of range." "A token lives 1 second to ten years; for a link the detail says.";
+    400 "bad-limit" "A page holds 1 to 100." "Ask for that many, and follow `next_cursor`.";
     400 "bad-link-url" "The address cannot be signed." "Send an absolute http or https address.";
     400 "bad-network" "The network is no IPv4 address or range." "Write 192.0.2.7 or 192.0.2.0/24.";
     400 "bad-origin" "This is no origin of a site." "Write scheme and host, such as https://moodle.example.edu.";
@@ -80,6 +83,8 @@ pub(super) static CODES: &[Known] = codes! {
     404 "page-missing" "This server was built without the page." "Tell the operator.";
     404 "unknown-route" "The API has no such route." "Look it up in /docs/api.";
     405 "method-not-allowed" "The route does not take this method." "Use one that the header Allow names.";
+    409 "idempotency-answer-lost" "The first request with this key was carried out, but its answer was lost." "Look at what is there, then use a new key.";
+    409 "idempotency-in-progress" "The first request with this key is still being carried out." "Ask again after `Retry-After` seconds.";
     409 "inbox-closed" "The inbox is closed, so no access key opens it." "Ask the operator to set inbox.enabled.";
     409 "inbox-upload" "The upload comes in over S3 by another client." "Complete or abort it there.";
     409 "not-dead" "The job is no dead letter, or its video was refused or deleted." "Look at the job again.";
@@ -93,9 +98,11 @@ pub(super) static CODES: &[Known] = codes! {
     409 "upload-ended" "The upload was given up, or its time is over." "Begin a new one.";
     409 "upload-finished" "The upload is finished already." "Use its video.";
     409 "version-gone" "The video was replaced just now." "Ask again.";
+    412 "precondition-failed" "It is not what `If-Match` names: someone changed it, or it cannot be read at all." "Read it again, then decide anew.";
     413 "body-too-large" "The body is larger than the API takes." "Send less at once.";
     413 "file-too-large" "The file is larger than this server takes." "Send a smaller file, or ask the operator.";
     415 "not-json" "The body is not declared as JSON." "Send `Content-Type: application/json`.";
+    422 "idempotency-key-reused" "The key was used for another request." "Use a new key for each request.";
     500 "internal" "A defect of Theatrum or its host." "Report it with the request id.";
     501 "format-not-implemented" "oEmbed is answered in JSON only." "Ask for format=json.";
     503 "audit-unavailable" "The audit log cannot be written, and nothing is shown without it." "Try again later.";

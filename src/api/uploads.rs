@@ -4,6 +4,7 @@ use super::State;
 use super::auth::{Json, SignedIn};
 use super::path::Path;
 use super::schema::{Id, Moment, Sha256, UploadState};
+use crate::catalog::idempotency::Ticket;
 use crate::domain::collection;
 use crate::domain::ids::{UploadId, VideoId};
 use crate::domain::upload::{Part, Request, Upload};
@@ -11,6 +12,7 @@ use crate::ingest::{Declared, Finished};
 use crate::library::Caller;
 use crate::policy::{Action, decide};
 use crate::problem::Problem;
+use axum::Extension;
 use axum::extract::State as Api;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -131,13 +133,19 @@ pub(super) struct Became {
 /// Cut the file into parts of `part_size_bytes`, declare them, send each to its URL, then finish.
 #[utoipa::path(post, path = "/uploads", operation_id = "begin_upload", tag = "uploads", request_body = Begin,
     responses((status = CREATED, description = "The upload.", body = Begun)),
-    extensions(("x-problems" = json!(["not-allowed", "bad-filename", "bad-title", "bad-collection", "empty-file", "file-too-large", "insufficient-storage", "quota-exceeded",
-        "title-with-replaces", "malformed-id", "not-found", "not-ready", "replacement-in-progress"]))))]
-pub(super) async fn begin(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn, Json(body): Json<Begin>) -> Result<Response, Problem> {
+    extensions(("x-problems" = json!(["not-allowed", "bad-filename", "bad-title", "bad-collection", "empty-file", "file-too-large", "insufficient-storage",
+        "quota-exceeded", "title-with-replaces", "malformed-id", "not-found", "not-ready", "replacement-in-progress"]))))]
+pub(super) async fn begin(
+    Api(api): Api<State>,
+    SignedIn { caller, .. }: SignedIn,
+    ticket: Option<Extension<Ticket>>,
+    Json(body): Json<Begin>,
+) -> Result<Response, Problem> {
     decide(&caller.actor, Action::Upload).permit()?;
+    let ids = ticket.map(|Extension(ticket)| ticket.ids());
     let upload = match &body.replaces {
-        Some(video) => begin_replacement(&api, &caller, &body, &VideoId::parse(video)?).await?,
-        None => api.ingest.begin(&caller.actor.subject, request(&api, &body)?).await?,
+        Some(video) => begin_replacement(&api, &caller, &body, &VideoId::parse(video)?, ids).await?,
+        None => api.ingest.begin(&caller.actor.subject, request(&api, &body)?.named(ids)).await?,
     };
     let parts = upload.parts();
     let Upload { id, video, part_size_bytes, expires_at, .. } = upload;
@@ -152,13 +160,19 @@ fn request(api: &State, body: &Begin) -> crate::domain::Result<Request> {
 }
 
 /// An upload that is to replace a video's source: decided on, and in the audit log, before it begins (invariant 8).
-async fn begin_replacement(api: &State, caller: &Caller, body: &Begin, video: &VideoId) -> Result<Upload, Problem> {
+async fn begin_replacement(
+    api: &State,
+    caller: &Caller,
+    body: &Begin,
+    video: &VideoId,
+    ids: Option<(UploadId, VideoId)>,
+) -> Result<Upload, Problem> {
     if body.title.is_some() || body.collection.is_some() {
         let detail = "a video keeps its title and its collection when its source is replaced: leave them out";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "title-with-replaces", detail));
     }
     let (video, decided) = api.library.may_replace(caller, video, "replace").await?;
-    Ok(api.ingest.begin_replacement(&caller.actor.subject, request(api, body)?, &video, &decided).await?)
+    Ok(api.ingest.begin_replacement(&caller.actor.subject, request(api, body)?.named(ids), &video, &decided).await?)
 }
 
 /// Look at an upload.

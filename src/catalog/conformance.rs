@@ -3,6 +3,7 @@
 mod collections;
 mod embeddings;
 mod guards;
+mod idempotency;
 mod isolation;
 mod jobs;
 mod migrations;

@@ -1,9 +1,9 @@
-//! `theatrum videos`: list, show, trim, delete.
+//! `theatrum videos`: list, show, edit, trim, delete.
 
 mod trim;
 
 use super::client::Client;
-use super::client::answers::{Replacement, Trim, Video};
+use super::client::answers::{Replacement, Trim, Video, VideoChanges};
 use super::connection::Connection;
 use super::failure::Failure;
 use super::text::{self, Table, Visible};
@@ -12,7 +12,7 @@ use crate::domain::collection::Name;
 use crate::domain::ids::VideoId;
 use crate::domain::replacement;
 use crate::domain::video::State;
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use serde_json::json;
 use std::fmt::Write;
 
@@ -61,6 +61,25 @@ pub(super) enum VideosCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Give a video another title or collection.
+    #[command(group(ArgGroup::new("change").args(["title", "collection", "no_collection"]).required(true).multiple(true)))]
+    Edit {
+        /// The video's id.
+        #[arg(value_name = "ID", value_parser = VideoId::parse)]
+        video: VideoId,
+        /// The new title.
+        #[arg(long, value_name = "TITLE")]
+        title: Option<String>,
+        /// The collection it shall be in.
+        #[arg(long, value_name = "NAME", value_parser = Name::parse)]
+        collection: Option<Name>,
+        /// Take it out of its collection.
+        #[arg(long, conflicts_with = "collection")]
+        no_collection: bool,
+        /// Print the video as the API gives it.
+        #[arg(long)]
+        json: bool,
+    },
     /// Call off what is being made to replace a video; what plays stays.
     CancelReplacement {
         /// The video's id.
@@ -101,6 +120,11 @@ pub(super) async fn run(connection: Connection, command: VideosCommand) -> Resul
             client.cancel_replacement(&video).await?;
             let said = json!({ "video": video, "replacement": "cancelled" });
             if json { output::json(&said)? } else { output::note(&format!("called off what was to replace {video}")) }
+        }
+        VideosCommand::Edit { video, title, collection, no_collection, json } => {
+            let collection = if no_collection { Some(None) } else { collection.as_ref().map(Some) };
+            let video = client.edit_video(&video, &VideoChanges { title: title.as_deref(), collection }).await?;
+            if json { output::json(&video)? } else { output::line(&details(&video))? }
         }
         VideosCommand::Delete { video, json } => {
             client.delete_video(&video).await?;

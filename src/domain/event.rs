@@ -17,6 +17,8 @@ pub enum Kind {
     ReplacementCancelled,
     /// The source cannot become a video.
     VideoRefused,
+    /// Its title or collection is another.
+    VideoEdited,
     /// The video and its keys are gone.
     VideoDeleted,
     /// A job became a dead letter.
@@ -34,6 +36,7 @@ impl Kind {
             Self::ReplacementRefused => "replacement.refused",
             Self::ReplacementCancelled => "replacement.cancelled",
             Self::VideoRefused => "video.refused",
+            Self::VideoEdited => "video.edited",
             Self::VideoDeleted => "video.deleted",
             Self::JobDead => "job.dead",
         }
