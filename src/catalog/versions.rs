@@ -164,10 +164,13 @@ impl Catalog {
         row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no version {id}"))), version)
     }
 
-    /// The length of the whole source of a version, in milliseconds.
-    pub async fn source_duration_ms(&self, id: &VersionId) -> Result<Option<i64>> {
-        let row = self.fetch_optional("SELECT source_duration_ms FROM versions WHERE id = $1", args![id]).await?;
-        row.map_or(Ok(None), |row| row.opt_int("source_duration_ms"))
+    /// What of its source a version shows, and the length of the whole source in milliseconds; the latter is absent where it was not noted.
+    pub async fn shown(&self, id: &VersionId) -> Result<(Option<Trim>, Option<u64>)> {
+        let sql = "SELECT trim_in_ms, trim_out_ms, source_duration_ms FROM versions WHERE id = $1";
+        let row = self.fetch_optional(sql, args![id]).await?;
+        let row = row.ok_or_else(|| Error::not_found(format!("there is no version {id}")))?;
+        let source_ms = row.opt_int("source_duration_ms")?.and_then(|length| u64::try_from(length).ok());
+        Ok((trim(&row)?, source_ms))
     }
 
     /// The epoch in the key of a version's poster, once it has one.

@@ -39,8 +39,7 @@ impl Library {
         let Some(version) = video.version.as_ref().filter(|_| decide(actor, Action::Replace(video)).permit().is_ok()) else {
             return Ok(None);
         };
-        let trim = self.catalog.version(version).await?.trim;
-        let source_ms = self.catalog.source_duration_ms(version).await?.and_then(|length| u64::try_from(length).ok());
+        let (trim, source_ms) = self.catalog.shown(version).await?;
         Ok(source_ms.map(|source_ms| (trim, source_ms)))
     }
 
@@ -51,7 +50,7 @@ impl Library {
         let (video, entry) = self.may_replace(caller, id, "trim").await?;
         let version = video.version.as_ref().ok_or_else(|| crate::catalog::replacements::not_ready(id))?;
         let version = self.catalog.version(version).await?;
-        let source_ms = self.catalog.source_duration_ms(&version.id).await?.and_then(|length| u64::try_from(length).ok());
+        let (_, source_ms) = self.catalog.shown(&version.id).await?;
         let trim = Trim::new(in_ms, out_ms, source_ms.unwrap_or(0))?;
         if trim == version.trim {
             return Err(Error::conflict("trim-unchanged", "the video has these in and out points already: choose others"));

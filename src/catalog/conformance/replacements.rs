@@ -130,7 +130,7 @@ async fn a_trim_is_read_as_it_was_written(db: &Db) -> Result<()> {
         let new = version_of(&old.video, old.source.clone(), trim);
         transaction!(db.catalog, |tx| tx.insert_version(&new, &[], OUTLINE, 0).await)?;
         assert_eq!(db.catalog.version(&new.id).await?.trim, trim);
-        assert_eq!(db.catalog.source_duration_ms(&new.id).await?, Some(10_000));
+        assert_eq!(db.catalog.shown(&new.id).await?, (trim, Some(10_000)));
         assert_eq!(db.publish(&new).await?, Publication::Replacement);
     }
     Ok(())
