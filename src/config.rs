@@ -1,9 +1,12 @@
 //! The settings: `theatrum.default.toml`, then a file, then the environment, then the command line; each value checked once, here.
 
+mod list;
 mod raw;
+pub mod tls;
 mod units;
 
 use crate::domain::{Error, Result};
+use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +19,8 @@ pub const DEFAULTS: &str = include_str!("../theatrum.default.toml");
 pub struct Config {
     /// Addresses and links.
     pub server: Server,
+    /// Certificates.
+    pub tls: tls::Tls,
     /// A PostgreSQL URL; absent for SQLite in the data folder.
     pub catalog_url: Option<String>,
     /// Limits of uploads.
@@ -37,10 +42,12 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Of the S3 endpoint.
     pub s3_listen: SocketAddr,
-    /// Without a slash at its end; absent: http and the bound address.
+    /// Without a slash at its end; absent: the bound address.
     pub public_url: Option<String>,
-    /// Without a slash at its end; absent: http and the bound address.
+    /// Without a slash at its end; absent: the bound address.
     pub s3_public_url: Option<String>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// Limits of uploads.
@@ -171,6 +178,7 @@ mod tests {
         for (name, value, named) in [
             ("THEATRUM_SERVER__LISTEN", "localhost", "server.listen"),
             ("THEATRUM_SERVER__PUBLIC_URL", "video.example.org", "server.public_url"),
+            ("THEATRUM_SERVER__TRUSTED_PROXIES", "10.0.0.0/8, loopback", "server.trusted_proxies"),
             ("THEATRUM_CATALOG__URL", "mysql://x", "catalog.url"),
             ("THEATRUM_UPLOADS__LIFETIME", "soon", "uploads.lifetime"),
             ("THEATRUM_UPLOADS__PART_SIZE_BYTES", "7", "uploads.part_size_bytes"),

@@ -9,22 +9,17 @@ use crate::blobs::Blobs;
 use crate::domain::{Error, Result};
 use crate::keys::Keys;
 use crate::kms::S3Credentials;
+use crate::listen::{self, Limits, Listener};
 use backend::Backend;
 use body::Lent;
 use front::Front;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use s3s::Body;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
@@ -33,7 +28,6 @@ const MAX_CONNECTIONS: usize = 1024;
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 const REFUSED_BODY_BYTES: u64 = 64 * 1024 * 1024;
 const REFUSED_BODY_WITHIN: Duration = Duration::from_secs(30);
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Everything the endpoint may touch.
 pub struct Endpoint {
@@ -68,54 +62,15 @@ impl Default for Patience {
 
 /// Serves `listener` until `shutdown`, then lets running requests finish for a while. A request cut off then leaves nothing behind
 /// and can be sent again.
-pub async fn serve(listener: TcpListener, endpoint: Endpoint, shutdown: CancellationToken) -> Result<()> {
+pub async fn serve(listener: impl Into<Listener>, endpoint: Endpoint, shutdown: CancellationToken) -> Result<()> {
     let drain = endpoint.patience.drain;
+    let limits = Limits { connections: MAX_CONNECTIONS, head: HEADERS_WITHIN, drain, ..Limits::default() };
     let handler = Arc::new(Handler::new(endpoint)?);
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(serve_connection(stream, handler.clone(), shutdown.clone()));
-                }
-                Err(error) => {
-                    // Out of descriptors or memory, or the client is gone already: let running requests free something.
-                    tracing::warn!(%error, "could not accept an upload connection");
-                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
-                }
-            }
-        }
-    }
-    drop(listener);
-    let drained = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(drain, drained).await.is_err() {
-        tracing::info!("cut off uploads that were still running; their clients will send those parts again");
-    }
-    Ok(())
-}
-
-async fn serve_connection(stream: TcpStream, handler: Arc<Handler>, shutdown: CancellationToken) {
-    // Answers are small and waited for.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
+    let answer = move |_, request| {
         let handler = handler.clone();
-        async move { Ok::<_, Infallible>(handler.answer(request).await) }
-    });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
-    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+        async move { handler.answer(request).await }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an upload connection broke");
-    }
+    listen::serve(listener, limits, answer, shutdown).await
 }
 
 struct Handler {

@@ -11,4 +11,5 @@ mod house;
 mod postgres;
 mod sandbox;
 mod support;
+mod tls;
 mod uploads;

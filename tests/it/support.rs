@@ -1,7 +1,9 @@
 //! What integration tests share: a real server as a child process, its command line, the sample files.
 
+pub mod authority;
 pub mod clips;
 pub mod http;
+pub mod pebble;
 pub mod player;
 pub mod postgres;
 pub mod publishing;
