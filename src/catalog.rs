@@ -5,12 +5,15 @@
 //! (PostgreSQL's serialization failures, SQLite's busy writer). So the body of a transaction must do nothing but rows.
 
 pub mod audit;
+pub mod collections;
 #[cfg(test)]
 mod conformance;
 pub mod jobs;
 pub mod outbox;
 pub mod playback;
 mod postgres;
+pub mod quotas;
+pub mod room;
 mod sql;
 mod sqlite;
 pub mod uploads;

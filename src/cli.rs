@@ -10,6 +10,7 @@ pub mod failure;
 mod jobs;
 mod output;
 mod publish;
+mod quotas;
 mod serve;
 mod text;
 mod token;
@@ -54,6 +55,9 @@ enum Command {
     /// List, show and redrive dead letters: jobs that failed for good.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
+    /// List and set quotas: how much users and collections may keep.
+    #[command(subcommand)]
+    Quotas(quotas::QuotasCommand),
     /// Issue access tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -118,6 +122,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Videos(command) => videos::run(connection(data)?, command).await,
         Command::Jobs(command) => jobs::run(connection(data)?, command).await,
         Command::Dead(command) => dead::run(connection(data)?, command).await,
+        Command::Quotas(command) => quotas::run(connection(data)?, command).await,
         Command::Token(command) => token::run(connection(data)?, command).await,
         Command::Doctor(args) => doctor::run(data, args).await,
     }
@@ -167,6 +172,9 @@ mod tests {
             "theatrum publish a.mp4 --wait never",
             "theatrum videos show ../../etc/passwd",
             "theatrum jobs list --state lost",
+            "theatrum quotas set 1GB",
+            "theatrum quotas set --user a --collection b 1GB",
+            "theatrum quotas set --user a much",
             "theatrum token issue --role king --subject x",
             "theatrum token issue --role viewer --subject x --token secret",
             "theatrum token issue --role viewer --subject x --expires-in soon",

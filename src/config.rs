@@ -1,15 +1,19 @@
 //! The settings: `theatrum.default.toml`, then a file, then the environment, then the command line; each value checked once, here.
 
 mod list;
+mod quotas;
 mod raw;
+mod storage;
 pub mod tls;
 mod units;
 
+use crate::domain::quota::Defaults;
 use crate::domain::{Error, Result};
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+pub use storage::Storage;
 
 /// The settings file with all defaults, as text.
 pub const DEFAULTS: &str = include_str!("../theatrum.default.toml");
@@ -27,6 +31,10 @@ pub struct Config {
     pub uploads: Uploads,
     /// Limits of processing.
     pub processing: Processing,
+    /// The disk.
+    pub storage: Storage,
+    /// Limits of whoever was given none.
+    pub quotas: Defaults,
     /// The least lifetime of a playback link.
     pub playback_min_lifetime: Duration,
     /// The lifetime of an access token unless told otherwise.
@@ -184,6 +192,8 @@ mod tests {
             ("THEATRUM_UPLOADS__PART_SIZE_BYTES", "7", "uploads.part_size_bytes"),
             ("THEATRUM_PROCESSING__SANDBOX", "perhaps", "processing.sandbox"),
             ("THEATRUM_PROCESSING__LEASE", "1s", "processing.lease"),
+            ("THEATRUM_STORAGE__RESERVE_PERCENT", "91", "storage.reserve_percent"),
+            ("THEATRUM_QUOTAS__USER_BYTES", "much", "quotas.user_bytes"),
             ("THEATRUM_LOG__FORMAT", "xml", "log.format"),
             ("THEATRUM_PROCESSING__SLOTTS", "3", "slotts"),
         ] {

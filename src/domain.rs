@@ -1,10 +1,13 @@
 //! The words of the house: ids, states, errors. No SQL, no HTTP, no clock.
 
+pub mod collection;
 pub mod error;
 pub mod event;
 pub mod ids;
 pub mod job;
+pub mod quota;
 pub mod role;
+pub mod size;
 pub mod upload;
 pub mod video;
 

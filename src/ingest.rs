@@ -15,10 +15,10 @@ use crate::domain::{Error, ErrorKind, Result};
 use crate::doorbell::Doorbell;
 use crate::failpoint;
 use crate::keys::Keys;
+use crate::storage::Storage;
 use crate::transaction;
 use crate::uploads::{PresignedPart, Presigner};
 pub use ledger::Ledger;
-use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,13 +56,14 @@ pub struct Ingest {
     pub presigner: Arc<Presigner>,
     /// Wakes workers.
     pub doorbell: Doorbell,
+    /// Says whether there is room.
+    pub storage: Storage,
     /// The operator's limits.
     pub limits: Limits,
 }
 
 /// A part that a client is about to send.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Declared {
     /// From 1.
     pub number: u64,
@@ -82,8 +83,10 @@ pub enum Finished {
 }
 
 impl Ingest {
-    /// Opens an upload for `owner` and makes the root key of the video it will become.
+    /// Opens an upload for `owner` and makes the root key of the video it will become. `OutOfSpace` when the disk has no room for it, or the
+    /// quota of the owner or the collection: whatever way a file comes in, it is asked here.
     pub async fn begin(&self, owner: &str, request: Request) -> Result<Upload> {
+        let _turn = self.storage.room_for(request.size_bytes).await?;
         let video = VideoId::new();
         let (_, wrapped) = self.keys.make(&video).await?;
         let lifetime_ms = i64::try_from(self.limits.lifetime.as_millis()).unwrap_or(i64::MAX);
@@ -94,11 +97,13 @@ impl Ingest {
             part_size_bytes: part_size_bytes(request.size_bytes, self.limits.part_size_bytes),
             filename: request.filename,
             title: request.title,
+            collection: request.collection,
             size_bytes: request.size_bytes,
             state: State::Open,
             expires_at: 0,
         };
         transaction!(self.catalog, |tx| {
+            self.storage.within_quotas(&mut tx, &upload).await?;
             upload.expires_at = tx.now().await?.saturating_add(lifetime_ms);
             tx.insert_upload(&upload, &wrapped).await
         })?;

@@ -7,6 +7,7 @@ use crate::blobs::{Blobs, Key};
 use crate::catalog::Catalog;
 use crate::catalog::jobs::Listing as JobListing;
 use crate::catalog::videos::{Listing, Unready};
+use crate::domain::collection::{self, Collection};
 use crate::domain::error::public_part;
 use crate::domain::event::Kind as EventKind;
 use crate::domain::ids::{JobId, VideoId};
@@ -115,14 +116,19 @@ impl Library {
     }
 
     /// At most `limit` videos that the actor may see, newest first, after `before`.
-    pub async fn list(&self, actor: &Actor, before: Option<VideoId>, limit: u64) -> Result<Vec<Video>> {
-        // As the policy says of `Action::See`, in one query.
-        let unready = match actor.role {
-            Role::Admin => Unready::Everyones,
-            Role::Author => Unready::Of(actor.subject.clone()),
-            Role::Viewer => Unready::Nobodys,
-        };
-        self.catalog.videos(&Listing { unready, before, limit: limit.clamp(1, MOST_LISTED) }).await
+    pub async fn list(
+        &self,
+        actor: &Actor,
+        collection: Option<collection::Name>,
+        before: Option<VideoId>,
+        limit: u64,
+    ) -> Result<Vec<Video>> {
+        self.catalog.videos(&Listing { unready: unready(actor), collection, before, limit: limit.clamp(1, MOST_LISTED) }).await
+    }
+
+    /// The collections in which the actor may see a video, by name.
+    pub async fn collections(&self, actor: &Actor) -> Result<Vec<Collection>> {
+        self.catalog.collections(&unready(actor)).await
     }
 
     /// A video's poster, decrypted unless the caller has the one of this name already; `NotFound` before it is made. It is in the audit
@@ -210,6 +216,15 @@ impl Library {
         self.doorbell.ring_work();
         self.doorbell.video_changed(&job.video);
         Ok(())
+    }
+}
+
+/// As the policy says of [`Action::See`], in one query.
+fn unready(actor: &Actor) -> Unready {
+    match actor.role {
+        Role::Admin => Unready::Everyones,
+        Role::Author => Unready::Of(actor.subject.clone()),
+        Role::Viewer => Unready::Nobodys,
     }
 }
 

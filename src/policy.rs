@@ -102,6 +102,7 @@ mod tests {
             id: VideoId::new(),
             owner: owner.into(),
             title: "t".into(),
+            collection: None,
             state,
             stage: Stage::Done,
             percent: 0,

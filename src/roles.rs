@@ -23,6 +23,7 @@ use crate::library::Library;
 use crate::links::access::Issuer;
 use crate::links::playback::{Signer, Verifier};
 use crate::listen::{self, Proxies};
+use crate::storage::{self, Reserve, Storage};
 use crate::transaction;
 use crate::uploads::{Presigner, disk};
 use crate::worker::{self, ffmpeg::Tools, sandbox, sandbox::Sandbox, upkeep};
@@ -59,6 +60,7 @@ struct Parts {
     blobs: Blobs,
     doorbell: Doorbell,
     audit: Arc<Log>,
+    storage: Storage,
 }
 
 impl House {
@@ -105,7 +107,7 @@ impl House {
             tracing::info!(ended, "took back the leases of this node's former life");
         }
         let ingest = self.ingest()?;
-        let front = self.front(self.app(ingest.clone(), shutdown.clone()));
+        let front = self.front(self.app(ingest.clone(), shutdown.clone())?);
         let endpoint = self.endpoint(ingest.clone());
         let Self { folder, parts, listeners, tls, site, .. } = self;
         listen::allow_many();
@@ -146,6 +148,7 @@ impl House {
             keys: self.parts.keys.clone(),
             presigner: Arc::new(Presigner::new(self.site.s3_origin(), self.parts.keyring.s3_credentials())?),
             doorbell: self.parts.doorbell.clone(),
+            storage: self.parts.storage.clone(),
             limits: ingest::Limits {
                 max_size_bytes: uploads.max_size_bytes,
                 part_size_bytes: uploads.part_size_bytes,
@@ -155,9 +158,9 @@ impl House {
         })
     }
 
-    fn app(&self, ingest: Ingest, draining: CancellationToken) -> axum::Router {
+    fn app(&self, ingest: Ingest, draining: CancellationToken) -> Result<axum::Router> {
         let verifier = Arc::new(Verifier::new([self.signer.public_key()]));
-        let Parts { catalog, blobs, keys, doorbell, audit, .. } = &self.parts;
+        let Parts { catalog, blobs, keys, doorbell, audit, storage, .. } = &self.parts;
         let library = Library {
             catalog: catalog.clone(),
             blobs: blobs.clone(),
@@ -174,12 +177,13 @@ impl House {
             verifier: verifier.clone(),
             audit: audit.clone(),
             doorbell: doorbell.clone(),
+            storage: storage.clone(),
             site: self.site.clone(),
             token_lifetime: self.config.token_lifetime,
             draining,
         };
         let edge = edge::State::new(Arc::new(blobs.clone()), verifier, audit.clone());
-        api::router(state).merge(edge::router(edge))
+        Ok(api::router(state)?.merge(edge::router(edge)))
     }
 
     fn front(&self, app: axum::Router) -> http::Front {
@@ -258,8 +262,14 @@ impl Parts {
         let keys = Keys::new(Kms::Local(keyring.clone()));
         let blobs = Blobs::open(&folder.blobs()).await?;
         let audit = Arc::new(Log::new(catalog.clone()));
-        Ok(Self { keyring, keys, catalog, blobs, doorbell: Doorbell::default(), audit })
+        let storage = Storage::new(catalog.clone(), blobs.clone(), storage_limits(config));
+        Ok(Self { keyring, keys, catalog, blobs, doorbell: Doorbell::default(), audit, storage })
     }
+}
+
+fn storage_limits(config: &Config) -> storage::Limits {
+    let config::Storage { reserve_bytes, reserve_percent } = config.storage;
+    storage::Limits { reserve: Reserve { bytes: reserve_bytes, percent: reserve_percent }, quotas: config.quotas }
 }
 
 async fn open_sandbox(config: &Config) -> Result<Sandbox> {

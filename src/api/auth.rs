@@ -65,7 +65,12 @@ impl<T: DeserializeOwned> FromRequest<State> for Json<T> {
             Err(JsonRejection::MissingJsonContentType(_)) => {
                 Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "send Content-Type: application/json"))
             }
-            Err(rejection) => Err(Problem::new(rejection.status(), "malformed-body", rejection.body_text())),
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body-too-large",
+                "the body is larger than the API takes: send less at once",
+            )),
+            Err(rejection) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed-body", rejection.body_text())),
         }
     }
 }

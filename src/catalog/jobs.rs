@@ -131,6 +131,13 @@ impl Tx {
         self.fenced(sql, args![&lease.job, lease.epoch, run_at, &failure.error, failure.stderr_tail.clone()], lease).await
     }
 
+    /// Puts a leased job back for `run_at`, as [`Self::hand_back`] does: what kept it from its work is not its own, and is no failed attempt.
+    pub async fn put_off(&mut self, lease: &Lease, why: &Failure, run_at: i64) -> Result<()> {
+        let sql = "UPDATE jobs SET state = 'queued', claims = claims - 1, run_at = $3, last_error = $4, stderr_tail = $5,
+            lease_owner = NULL, lease_until = NULL, progress_percent = 0 WHERE id = $1 AND epoch = $2 AND state = 'running'";
+        self.fenced(sql, args![&lease.job, lease.epoch, run_at, &why.error, why.stderr_tail.clone()], lease).await
+    }
+
     /// Makes a leased job a dead letter.
     pub async fn bury(&mut self, lease: &Lease, failure: &Failure) -> Result<()> {
         let now = self.now().await?;

@@ -2,10 +2,18 @@
 
 use super::{Catalog, Row, Tx};
 use crate::args;
+use crate::domain::collection;
 use crate::domain::ids::{VersionId, VideoId};
 use crate::domain::upload::Upload;
 use crate::domain::video::{Refusal, Stage, State, Video};
 use crate::domain::{Error, Result};
+
+/// The columns that [`video`] reads.
+macro_rules! VIDEOS {
+    () => {
+        "SELECT videos.*, collections.name AS collection FROM videos LEFT JOIN collections ON collections.id = videos.collection_id "
+    };
+}
 
 pub(super) fn video(row: &Row) -> Result<Video> {
     let refusal = match (row.opt_text("refusal_code")?, row.opt_text("refusal_message")?) {
@@ -16,6 +24,7 @@ pub(super) fn video(row: &Row) -> Result<Video> {
         id: VideoId::parse(&row.text("id")?)?,
         owner: row.text("owner")?,
         title: row.text("title")?,
+        collection: row.opt_text("collection")?.as_deref().map(collection::Name::parse).transpose()?,
         state: State::parse(&row.text("state")?)?,
         stage: Stage::parse(&row.text("stage")?)?,
         percent: row.int("percent")?,
@@ -37,6 +46,8 @@ pub(super) fn video(row: &Row) -> Result<Video> {
 pub struct Listing {
     /// Whose videos it holds even when they are not ready.
     pub unready: Unready,
+    /// Only those in this collection.
+    pub collection: Option<collection::Name>,
     /// Only those before this one in the order (newest first).
     pub before: Option<VideoId>,
     /// At most so many.
@@ -54,28 +65,41 @@ pub enum Unready {
     Nobodys,
 }
 
+impl Unready {
+    /// Whether it is everyone's.
+    pub(super) fn is_everyones(&self) -> bool {
+        *self == Self::Everyones
+    }
+
+    /// The one owner whose videos it is. Nobody's is NULL, which no row's owner equals.
+    pub(super) fn owner(&self) -> Option<&str> {
+        if let Self::Of(owner) = self { Some(owner) } else { None }
+    }
+}
+
 impl Catalog {
     /// A video's row, unless it was deleted.
     pub async fn video(&self, id: &VideoId) -> Result<Video> {
-        let row = self.fetch_optional("SELECT * FROM videos WHERE id = $1 AND state <> 'deleted'", args![id]).await?;
+        let row = self.fetch_optional(concat!(VIDEOS!(), "WHERE videos.id = $1 AND state <> 'deleted'"), args![id]).await?;
         row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no video {id}"))), video)
     }
 
     /// What is left of a deleted video: whose it was, and whether it was ever ready.
     pub async fn deleted_video(&self, id: &VideoId) -> Result<Video> {
-        let row = self.fetch_optional("SELECT * FROM videos WHERE id = $1 AND state = 'deleted'", args![id]).await?;
+        let row = self.fetch_optional(concat!(VIDEOS!(), "WHERE videos.id = $1 AND state = 'deleted'"), args![id]).await?;
         row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no deleted video {id}"))), video)
     }
 
     /// Videos, newest first (ids are ordered by time).
     pub async fn videos(&self, listing: &Listing) -> Result<Vec<Video>> {
-        let sql = "SELECT * FROM videos WHERE state <> 'deleted' AND (state = 'ready' OR $1 = 1 OR owner = $2)
-            AND ($3 IS NULL OR id < $3) ORDER BY id DESC LIMIT $4";
-        let before = listing.before.as_ref().map(VideoId::as_str);
-        // No row's owner equals NULL.
-        let owner = if let Unready::Of(owner) = &listing.unready { Some(owner.as_str()) } else { None };
-        let everyones = listing.unready == Unready::Everyones;
-        self.fetch_all(sql, args![everyones, owner, before, listing.limit]).await?.iter().map(video).collect()
+        let sql = concat!(
+            VIDEOS!(),
+            "WHERE state <> 'deleted' AND (state = 'ready' OR $1 = 1 OR owner = $2) AND ($3 IS NULL OR videos.id < $3)
+            AND ($4 IS NULL OR collections.name = $4) ORDER BY videos.id DESC LIMIT $5"
+        );
+        let Listing { unready, collection, before, limit } = listing;
+        let (before, collection) = (before.as_ref().map(VideoId::as_str), collection.as_ref().map(collection::Name::as_str));
+        self.fetch_all(sql, args![unready.is_everyones(), unready.owner(), before, collection, *limit]).await?.iter().map(video).collect()
     }
 
     /// The next 100 videos whose blobs are due to go. One is left out while a cancelled job of it may still run somewhere, by its
@@ -94,7 +118,8 @@ impl Tx {
     pub async fn insert_video(&mut self, upload: &Upload) -> Result<()> {
         let now = self.now().await?;
         let sql = "INSERT INTO videos (id, owner, title, state, stage, created_at) VALUES ($1, $2, $3, 'processing', 'queued', $4)";
-        self.execute(sql, args![&upload.video, &upload.owner, &upload.title, now]).await.map(drop)
+        self.execute(sql, args![&upload.video, &upload.owner, &upload.title, now]).await?;
+        if let Some(name) = &upload.collection { self.set_collection(&upload.video, Some(name)).await } else { Ok(()) }
     }
 
     /// Says what a video in processing is busy with.

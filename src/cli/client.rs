@@ -10,10 +10,11 @@ mod transport;
 
 use super::connection::{Connection, Endpoint};
 use super::failure::Failure;
+use crate::domain::collection::Name;
 use crate::domain::ids::{JobId, UploadId, VideoId};
 use answers::{
     BegunUpload, DeadLetter, DeadList, FinishedUpload, IssuedToken, JobList, NewToken, NewUpload, PartDeclaration, PartTicket, Playback,
-    Redriven, Session, Upload, Video, VideoPage,
+    Quota, QuotaList, Redriven, Session, Upload, Video, VideoPage,
 };
 use events::Events;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, DATE, HeaderValue};
@@ -82,9 +83,10 @@ impl Client {
         self.send(self.request(Method::DELETE, &format!("v1/uploads/{upload}"))?).await.map(drop)
     }
 
-    /// A page of videos, newest first, and the cursor of the next one.
-    pub async fn videos(&self, limit: u32, cursor: Option<&str>) -> Result<VideoPage, Failure> {
+    /// A page of videos, newest first, all or those in a collection, and the cursor of the next one.
+    pub async fn videos(&self, limit: u32, collection: Option<&Name>, cursor: Option<&str>) -> Result<VideoPage, Failure> {
         let mut query = vec![("limit", limit.to_string())];
+        query.extend(collection.map(|collection| ("collection", collection.to_string())));
         query.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
         self.call(self.request(Method::GET, &with_query("v1/videos", &query))?).await
     }
@@ -135,6 +137,19 @@ impl Client {
     /// Puts a dead job back into the queue.
     pub async fn redrive(&self, job: &JobId) -> Result<Redriven, Failure> {
         self.call(self.request(Method::POST, &format!("v1/dead/{job}/redrive"))?).await
+    }
+
+    /// What users and collections have, and may have.
+    pub async fn quotas(&self) -> Result<QuotaList, Failure> {
+        self.call(self.request(Method::GET, "v1/quotas")?).await
+    }
+
+    /// Sets the quota of one of the `users` or `collections`: 0 for no limit, `None` for the default.
+    pub async fn set_quota(&self, kind: &str, name: &str, limit_bytes: Option<u64>) -> Result<Quota, Failure> {
+        let mut path = Url::parse("http://unused/").expect("a constant URL");
+        path.path_segments_mut().expect("a URL with a path").extend(["v1", "quotas", kind, name]);
+        let request = self.request(Method::PUT, path.path().trim_start_matches('/'))?;
+        self.call(request.json(&serde_json::json!({ "limit_bytes": limit_bytes }))).await
     }
 
     /// Issues an access token.

@@ -55,6 +55,8 @@ id!(/// One complete processing of a source.
     VersionId);
 id!(/// A durable unit of work.
     JobId);
+id!(/// A course, department or series.
+    CollectionId);
 id!(/// One viewer's session with one version.
     SessionId);
 

@@ -1,5 +1,6 @@
 //! Uploads: a multipart transfer, its limits and its parts.
 
+use super::collection;
 use super::ids::{UploadId, VideoId};
 use super::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,9 @@ pub enum State {
 }
 
 impl State {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Open, Self::Finished, Self::Aborted, Self::Expired];
+
     /// The word in the catalog and the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,7 +43,7 @@ impl State {
 
     /// Reads the catalog's word.
     pub fn parse(word: &str) -> Result<Self> {
-        [Self::Open, Self::Finished, Self::Aborted, Self::Expired]
+        Self::ALL
             .into_iter()
             .find(|state| state.as_str() == word)
             .ok_or_else(|| Error::internal("the catalog holds an unknown upload state", word))
@@ -59,6 +63,8 @@ pub struct Upload {
     pub filename: String,
     /// The video's title.
     pub title: String,
+    /// The collection the video will be in.
+    pub collection: Option<collection::Name>,
     /// The whole file.
     pub size_bytes: u64,
     /// Every part but the last.
@@ -105,6 +111,8 @@ pub struct Request {
     pub filename: String,
     /// See [`Upload::title`].
     pub title: String,
+    /// See [`Upload::collection`].
+    pub collection: Option<collection::Name>,
     /// See [`Upload::size_bytes`].
     pub size_bytes: u64,
 }
@@ -138,7 +146,13 @@ impl Request {
             let message = format!("the file has {size_bytes} bytes, this server takes at most {max_size_bytes}");
             return Err(Error::new(ErrorKind::TooLarge, "file-too-large", message));
         }
-        Ok(Self { filename, title, size_bytes })
+        Ok(Self { filename, title, collection: None, size_bytes })
+    }
+
+    /// The same request for a video in this collection.
+    #[must_use]
+    pub fn in_collection(self, collection: Option<collection::Name>) -> Self {
+        Self { collection, ..self }
     }
 }
 
@@ -165,6 +179,7 @@ mod tests {
             owner: "ada".into(),
             filename: "a.mp4".into(),
             title: "a".into(),
+            collection: None,
             size_bytes,
             part_size_bytes,
             state: State::Open,

@@ -21,6 +21,9 @@ pub enum State {
 }
 
 impl State {
+    /// Every state.
+    pub const ALL: [Self; 5] = [Self::Processing, Self::Ready, Self::Refused, Self::Failed, Self::Deleted];
+
     /// The word in the catalog and the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -34,7 +37,7 @@ impl State {
 
     /// Reads the catalog's word.
     pub fn parse(word: &str) -> Result<Self> {
-        [Self::Processing, Self::Ready, Self::Refused, Self::Failed, Self::Deleted]
+        Self::ALL
             .into_iter()
             .find(|state| state.as_str() == word)
             .ok_or_else(|| Error::internal("the catalog holds an unknown video state", word))
@@ -103,6 +106,8 @@ pub struct Video {
     pub owner: String,
     /// What people call it.
     pub title: String,
+    /// The collection it is in.
+    pub collection: Option<super::collection::Name>,
     /// Where it stands.
     pub state: State,
     /// What its processing is busy with.
@@ -141,6 +146,9 @@ pub struct Rendition {
 }
 
 impl Stage {
+    /// Every stage.
+    pub const ALL: [Self; 5] = [Self::Queued, Self::Probing, Self::Encoding, Self::Publishing, Self::Done];
+
     /// The word in the catalog and the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -154,7 +162,7 @@ impl Stage {
 
     /// Reads the catalog's word.
     pub fn parse(word: &str) -> Result<Self> {
-        [Self::Queued, Self::Probing, Self::Encoding, Self::Publishing, Self::Done]
+        Self::ALL
             .into_iter()
             .find(|stage| stage.as_str() == word)
             .ok_or_else(|| Error::internal("the catalog holds an unknown stage", word))

@@ -73,9 +73,12 @@ impl House {
             route(post, format!("/v1/videos/{refused}/playback"), none.clone(), (404, 404)),
             route(delete, format!("/v1/videos/{ready}"), none.clone(), (403, 403)),
             route(delete, format!("/v1/videos/{refused}"), none.clone(), (404, 404)),
+            route(get, "/v1/collections".into(), none.clone(), (200, 200)),
             route(get, "/v1/events".into(), none.clone(), (200, 200)),
             route(get, format!("/v1/events?video={refused}"), none.clone(), (404, 404)),
             route(get, "/v1/jobs".into(), none.clone(), (403, 200)),
+            route(get, "/v1/quotas".into(), none.clone(), (200, 200)),
+            route(&Method::PUT, "/v1/quotas/users/otto".into(), json!({"limit_bytes": 0}), (403, 403)),
             route(get, "/v1/dead".into(), none.clone(), (403, 403)),
             route(get, format!("/v1/dead/{NO_ID}"), none.clone(), (403, 403)),
             route(post, format!("/v1/dead/{NO_ID}/redrive"), none, (403, 403)),
@@ -150,7 +153,7 @@ fn kept(path: &str, status: u16) -> &'static str {
 async fn the_public_routes_are_these() {
     let server = Server::start();
     let anyone = server.anonymous();
-    for path in ["/healthz", "/readyz", "/", "/signin", &format!("/watch/{NO_ID}")] {
+    for path in ["/healthz", "/readyz", "/v1/openapi.json", "/", "/signin", &format!("/watch/{NO_ID}")] {
         let status = anyone.send(Method::GET, path, &Value::Null).await.status().as_u16();
         assert_eq!(status, 200, "{path}: the page is built by `make test` and by `scripts/web`");
     }

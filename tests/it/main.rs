@@ -1,6 +1,7 @@
 //! Tests of whole rooms and of the whole house, with real ffmpeg, databases and listeners.
 
 mod access;
+mod collections;
 mod corpus;
 mod crash;
 mod damage;
@@ -9,6 +10,8 @@ mod doctor;
 mod edge;
 mod house;
 mod postgres;
+mod powercut;
+mod quotas;
 mod sandbox;
 mod support;
 mod tls;

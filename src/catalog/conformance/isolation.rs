@@ -22,7 +22,7 @@ on_both_databases!(
     a_defect_is_no_outage,
 );
 
-const ALL: Listing = Listing { unready: Unready::Everyones, before: None, limit: 1_000 };
+const ALL: Listing = Listing { unready: Unready::Everyones, collection: None, before: None, limit: 1_000 };
 
 async fn a_failed_body_leaves_nothing(db: &Db) -> Result<()> {
     let upload = upload_of("ada");

@@ -21,7 +21,7 @@ on_both_databases!(
     the_poster_is_the_last_one_written,
 );
 
-const ALL: Listing = Listing { unready: Unready::Everyones, before: None, limit: 100 };
+const ALL: Listing = Listing { unready: Unready::Everyones, collection: None, before: None, limit: 100 };
 
 async fn listed(db: &Db, listing: &Listing) -> Result<Vec<VideoId>> {
     Ok(db.catalog.videos(listing).await?.into_iter().map(|video| video.id).collect())

@@ -1,5 +1,6 @@
 //! What the API takes and answers, as this client reads it. `--json` prints these again, so the field order is for people.
 
+use crate::domain::collection::Name;
 use crate::domain::ids::{JobId, UploadId, VersionId, VideoId};
 use crate::domain::video::{Refusal, Stage, State};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,9 @@ pub struct NewUpload<'a> {
     /// A title; the server makes one from the file name when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<&'a str>,
+    /// The collection the video belongs into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collection: Option<&'a Name>,
 }
 
 /// A begun upload.
@@ -103,6 +107,9 @@ pub struct Video {
     pub title: String,
     /// Who uploaded it.
     pub owner: String,
+    /// The collection it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
     /// Where it stands.
     pub state: State,
     /// Whether it can be watched already.
@@ -258,6 +265,28 @@ pub struct Redriven {
     pub job: JobId,
     /// Its state now.
     pub state: String,
+}
+
+/// What a user or a collection has, and may have.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Quota {
+    /// `user` or `collection`.
+    pub kind: String,
+    /// Whose it is.
+    pub name: String,
+    /// What counts towards it.
+    pub used_bytes: u64,
+    /// The limit, where there is one.
+    pub limit_bytes: Option<u64>,
+    /// Whether it is that of the settings.
+    pub is_default: bool,
+}
+
+/// A list of quotas.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct QuotaList {
+    /// Users first, by name.
+    pub quotas: Vec<Quota>,
 }
 
 /// The request for a token.

@@ -54,6 +54,7 @@ fn redirected(response: &Response) -> Failure {
         .with_status(response.status().as_u16())
 }
 
+/// 507 is not among them: the server has no room for something new until people make some.
 fn is_retryable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502..=504)
 }
@@ -85,6 +86,14 @@ mod tests {
         let failure = api_failure(StatusCode::BAD_GATEWAY, b"<html>oops</html>");
         assert_eq!(failure.to_string(), "the server answered 502 Bad Gateway (http-502)");
         assert!(failure.is_retryable());
+    }
+
+    #[test]
+    fn a_server_without_room_is_not_pestered() {
+        let body = br#"{"status":507,"code":"insufficient-storage","detail":"there is no room: delete videos"}"#;
+        let failure = api_failure(StatusCode::INSUFFICIENT_STORAGE, body);
+        assert_eq!(failure.to_string(), "there is no room: delete videos (insufficient-storage)");
+        assert!(!failure.is_retryable());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::TryStreamExt;
+use http::StatusCode;
 use s3s::dto::{
     CreateBucketInput, CreateBucketOutput, ETag, HeadBucketInput, HeadBucketOutput, StreamingBlob, UploadPartInput, UploadPartOutput,
 };
@@ -58,6 +59,7 @@ impl Backend {
     /// that were just verified are acknowledged.
     async fn store(&self, part: &Announced, body: StreamingBlob) -> Result<StoredPart> {
         let Announced { upload, number, expected } = part;
+        failpoint::hit("part");
         let root = self.keys.open(&expected.video, &expected.root_key_wrapped).await?;
         let key = Key::source_part(expected.video.clone(), upload.clone(), *number);
         let accept = Accept::Exactly { size_bytes: expected.size_bytes, sha256: expected.sha256 };
@@ -138,6 +140,8 @@ fn body_error(error: StdError) -> Error {
 /// The S3 answer to an error of ours. Only public texts leave.
 fn answer(error: &Error) -> S3Error {
     let code = match (error.code(), error.kind()) {
+        ("quota-exceeded", _) => return out_of_space("QuotaExceeded", StatusCode::FORBIDDEN, error),
+        (_, ErrorKind::OutOfSpace) => return out_of_space("InsufficientStorage", StatusCode::INSUFFICIENT_STORAGE, error),
         ("body-too-large", _) => S3ErrorCode::EntityTooLarge,
         ("body-incomplete", _) => S3ErrorCode::IncompleteBody,
         ("checksum-mismatch", _) => S3ErrorCode::BadDigest,
@@ -151,9 +155,35 @@ fn answer(error: &Error) -> S3Error {
     S3Error::with_message(code, error.message().to_owned())
 }
 
+/// S3 itself never runs out of space, so these codes are those of others, under statuses that no client repeats for ever: Ceph's
+/// `QuotaExceeded` (403), and what MinIO calls `XMinioStorageFull` (507).
+fn out_of_space(code: &'static str, status: StatusCode, error: &Error) -> S3Error {
+    let mut answer = S3Error::with_message(S3ErrorCode::Custom(code.into()), error.message().to_owned());
+    answer.set_status_code(status);
+    answer
+}
+
 fn report(error: &Error) {
     match error.kind() {
         ErrorKind::Internal | ErrorKind::Unavailable => tracing::error!(error = error.chain(), "could not store a part"),
         _ => tracing::debug!(error = error.chain(), "refused a part"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_begun_may_try_again_and_what_is_new_may_not() {
+        for (error, status, code) in [
+            (Error::quota_exceeded("text"), 403, "QuotaExceeded"),
+            (Error::insufficient_storage("text"), 507, "InsufficientStorage"),
+            (Error::new(ErrorKind::Unavailable, "disk-full", "text"), 503, "ServiceUnavailable"),
+        ] {
+            let answer = answer(&error);
+            assert_eq!((answer.status_code().map(|status| status.as_u16()), answer.code().as_str()), (Some(status), code), "{error:?}");
+            assert_eq!(answer.message(), Some("text"));
+        }
     }
 }

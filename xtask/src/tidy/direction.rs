@@ -10,6 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["failpoint", "problem", "recent", "tls"],
     &["listen"],
     &["audit", "blobs", "catalog", "doorbell", "keys", "kms", "links", "policy", "uploads"],
+    &["storage"],
     &["edge", "ingest", "library", "notify", "worker"],
     &["api"],
     &["roles"],
