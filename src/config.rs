@@ -182,6 +182,24 @@ mod tests {
     }
 
     #[test]
+    fn an_origin_is_written_as_browsers_write_it() {
+        for (written, origin) in [
+            ("https://video.example.org", "https://video.example.org"),
+            ("https://Video.Example.org:443/", "https://video.example.org"),
+            ("http://video.example.org:80", "http://video.example.org"),
+            ("https://video.example.org:8443/", "https://video.example.org:8443"),
+            ("https://[2001:db8::1]:443", "https://[2001:db8::1]"),
+        ] {
+            let config = load_with(&[("THEATRUM_SERVER__PUBLIC_URL", written)]).expect(written);
+            assert_eq!(config.server.public_url.as_deref(), Some(origin));
+        }
+        for wrong in ["https://u@video.example.org", "https://video.example.org/path", "https://video.example.org?x", "ftp://x", "https://"]
+        {
+            load_with(&[("THEATRUM_SERVER__PUBLIC_URL", wrong)]).expect_err(wrong);
+        }
+    }
+
+    #[test]
     fn every_wrong_setting_is_named_with_the_right_form() {
         for (name, value, named) in [
             ("THEATRUM_SERVER__LISTEN", "localhost", "server.listen"),

@@ -228,11 +228,16 @@ fn origin(setting: &str, text: &str) -> Result<Option<String>> {
     }
     let right = "write scheme and host, e.g. https://video.example.org, without a path";
     let uri: http::Uri = text.parse().map_err(|_| wrong(setting, text, right))?;
-    let fits = matches!(uri.scheme_str(), Some("http" | "https"))
-        && uri.host().is_some()
-        && matches!(uri.path(), "" | "/")
-        && uri.query().is_none();
-    if fits { Ok(Some(text.trim_end_matches('/').to_owned())) } else { Err(wrong(setting, text, right)) }
+    let usual_port = match uri.scheme_str() {
+        Some("https") => 443,
+        Some("http") => 80,
+        _ => return Err(wrong(setting, text, right)),
+    };
+    let is_whole = matches!(uri.path(), "" | "/") && uri.query().is_none() && !text.contains('@');
+    let Some(host) = uri.host().filter(|host| !host.is_empty() && is_whole) else { return Err(wrong(setting, text, right)) };
+    // As browsers write origins (RFC 6454 §6.2): they are compared as text.
+    let port = uri.port_u16().filter(|port| *port != usual_port).map_or_else(String::new, |port| format!(":{port}"));
+    Ok(Some(format!("{}://{}{port}", uri.scheme_str().unwrap_or_default(), host.to_ascii_lowercase())))
 }
 
 fn catalog_url(text: &str) -> Result<Option<String>> {

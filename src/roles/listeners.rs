@@ -82,10 +82,11 @@ async fn bind(setting: &str, address: SocketAddr) -> Result<(TcpListener, Socket
     Ok((listener, bound))
 }
 
-/// The origin of another port on the host of `origin`.
+/// The HTTPS origin of another port on the host of `origin`.
 fn with_port(origin: &str, port: u16) -> Option<String> {
     let uri: http::Uri = origin.parse().ok()?;
-    Some(format!("{}://{}:{port}", uri.scheme_str()?, uri.host()?))
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    Some(format!("https://{}{port}", uri.host()?))
 }
 
 #[cfg(test)]
@@ -96,5 +97,6 @@ mod tests {
     fn another_port_of_the_same_host() {
         assert_eq!(with_port("https://v.example", 8081).as_deref(), Some("https://v.example:8081"));
         assert_eq!(with_port("https://[::1]:8443", 1).as_deref(), Some("https://[::1]:1"));
+        assert_eq!(with_port("https://v.example:8443", 443).as_deref(), Some("https://v.example"), "as browsers write it");
     }
 }

@@ -123,9 +123,14 @@ impl Acme {
         let outcome = order.run().await;
         certificates.challenges().forget();
         let text = outcome.map_err(|error| self.refused(error))?;
-        let pair = self.store.keep(text.as_bytes())?;
+        let pair = self.store.parse(text.as_bytes())?;
         tracing::info!(names = %pair.names().join(", "), "shows a new certificate from the ACME server");
-        certificates.show(pair)
+        certificates.show(pair);
+        // Shown all the same: another order would end no better, and servers count them.
+        if let Err(error) = self.store.keep(text.as_bytes()) {
+            tracing::error!(cause = %error.chain(), "the new certificate could not be stored; the next start will order another");
+        }
+        Ok(())
     }
 
     async fn account(&self) -> Result<Account> {

@@ -31,11 +31,12 @@ impl Certificates {
     }
 
     /// From now on shows `pair` to new connections.
-    pub(super) fn show(&self, pair: Pair) -> Result<()> {
+    pub(super) fn show(&self, pair: Pair) {
         // Pinned beforehand, beside the old one: at no moment is the server unknown to its own clients.
-        pins::write(&self.pins, &[&pair, &self.current()])?;
+        if let Err(error) = pins::write(&self.pins, &[&pair, &self.current()]) {
+            tracing::warn!(cause = %error.chain(), "the command line on this machine will not know the new certificate");
+        }
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pair);
-        Ok(())
     }
 
     /// What an ACME server will ask for.

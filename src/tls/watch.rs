@@ -30,9 +30,7 @@ impl Files {
     /// Reads them; `Invalid` as [`Pair::read`] says. One whose time is over is read with a warning: some clients take it all the same.
     pub fn read(&self) -> Result<Pair> {
         let pair = Pair::read(&self.certificate, &self.key)?;
-        if pair.has_expired() {
-            tracing::warn!(certificate = %self.certificate.display(), "the certificate has expired, and clients will refuse it: renew it");
-        }
+        self.warn_of_age(&pair);
         Ok(pair)
     }
 
@@ -41,7 +39,8 @@ impl Files {
     pub async fn watch(self, certificates: Arc<Certificates>, shutdown: CancellationToken) -> Result<()> {
         let mut hangup = signal(SignalKind::hangup()).map_err(|error| Error::internal("cannot wait for SIGHUP", error))?;
         let mut ticks = tokio::time::interval(LOOK_EVERY);
-        let (mut loaded, mut seen) = (self.stamps(), self.stamps());
+        // The first look reads them again: they may have changed since the start.
+        let (mut loaded, mut seen) = (None, self.stamps());
         loop {
             let is_asked = tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
@@ -50,24 +49,30 @@ impl Files {
             };
             let now = self.stamps();
             // Two files cannot change at once: when both have stood still for a while, they belong together.
-            let has_settled = now != loaded && now == seen;
+            let has_settled = loaded.as_ref() != Some(&now) && now == seen;
             seen = now.clone();
             if is_asked || has_settled {
-                loaded = now;
+                loaded = Some(now);
                 self.reload(&certificates);
             }
         }
     }
 
     fn reload(&self, certificates: &Certificates) {
-        let shown = self.read().and_then(|pair| {
-            let names = pair.names().join(", ");
-            certificates.show(pair)?;
-            tracing::info!(%names, "shows the new certificate");
-            Ok(())
-        });
-        if let Err(error) = shown {
-            tracing::error!(cause = %error.message(), "the new certificate cannot be used; the one before stays");
+        match Pair::read(&self.certificate, &self.key) {
+            Ok(pair) if pair.leaf() == certificates.current().leaf() => {}
+            Ok(pair) => {
+                self.warn_of_age(&pair);
+                tracing::info!(names = %pair.names().join(", "), "shows the new certificate");
+                certificates.show(pair);
+            }
+            Err(error) => tracing::error!(cause = %error.message(), "the new certificate cannot be used; the one before stays"),
+        }
+    }
+
+    fn warn_of_age(&self, pair: &Pair) {
+        if pair.has_expired() {
+            tracing::warn!(certificate = %self.certificate.display(), "the certificate has expired, and clients will refuse it: renew it");
         }
     }
 

@@ -55,12 +55,14 @@ impl Store {
         read(&path)?.map(|text| Pair::parse(&text, &path)).transpose()
     }
 
-    /// Checks and keeps a key and its chain, one PEM text.
-    pub(super) fn keep(&self, text: &[u8]) -> Result<Pair> {
-        let path = self.pair_file();
-        let pair = Pair::parse(text, &path)?;
-        file::write(&path, text)?;
-        Ok(pair)
+    /// Reads a key and its chain, one PEM text.
+    pub(super) fn parse(&self, text: &[u8]) -> Result<Pair> {
+        Pair::parse(text, &self.pair_file())
+    }
+
+    /// Keeps what [`Self::parse`] has read.
+    pub(super) fn keep(&self, text: &[u8]) -> Result<()> {
+        file::write(&self.pair_file(), text)
     }
 
     fn account_file(&self) -> PathBuf {
