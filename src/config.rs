@@ -1,5 +1,6 @@
 //! The settings: `theatrum.default.toml`, then a file, then the environment, then the command line; each value checked once, here.
 
+mod inbox;
 mod list;
 mod quotas;
 mod raw;
@@ -9,6 +10,7 @@ mod units;
 
 use crate::domain::quota::Defaults;
 use crate::domain::{Error, Result};
+pub use inbox::Inbox;
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,6 +31,8 @@ pub struct Config {
     pub catalog_url: Option<String>,
     /// Limits of uploads.
     pub uploads: Uploads,
+    /// The inbox.
+    pub inbox: Inbox,
     /// Limits of processing.
     pub processing: Processing,
     /// The disk.

@@ -16,16 +16,16 @@ use crate::domain::role::Role;
 use crate::domain::{Error, Result};
 use crate::doorbell::Doorbell;
 use crate::edge;
-use crate::ingest::{self, Ingest, Ledger};
+use crate::ingest::{self, Inbox, Ingest, Ledger};
 use crate::keys::Keys;
 use crate::kms::{Keyring, Kms};
-use crate::library::Library;
+use crate::library::{Credentials, Library};
 use crate::links::access::Issuer;
 use crate::links::playback::{Signer, Verifier};
 use crate::listen::{self, Proxies};
 use crate::storage::{self, Reserve, Storage};
 use crate::transaction;
-use crate::uploads::{Presigner, disk};
+use crate::uploads::{self, Presigner, disk};
 use crate::worker::{self, ffmpeg::Tools, sandbox, sandbox::Sandbox, upkeep};
 use folder::Folder;
 use listeners::Listeners;
@@ -173,6 +173,7 @@ impl House {
         let state = api::State {
             ingest,
             library,
+            credentials: self.credentials(),
             issuer: self.issuer.clone(),
             verifier: verifier.clone(),
             audit: audit.clone(),
@@ -190,7 +191,11 @@ impl House {
         let Config { server, tls, .. } = &self.config;
         // A name that was not given could be `localhost`, which is everyone's.
         let is_named = server.public_url.is_some() && self.site.is_secure();
-        http::Front::new(app, Proxies::new(server.trusted_proxies.clone()), is_named.then_some(tls.hsts_max_age))
+        http::Front::new(app, self.proxies(), is_named.then_some(tls.hsts_max_age))
+    }
+
+    fn proxies(&self) -> Proxies {
+        Proxies::new(self.config.server.trusted_proxies.clone())
     }
 
     fn warn_of_links(&self) {
@@ -203,13 +208,22 @@ impl House {
         }
     }
 
+    fn credentials(&self) -> Credentials {
+        let Parts { catalog, keyring, audit, .. } = &self.parts;
+        Credentials { catalog: catalog.clone(), kms: Kms::Local(keyring.clone()), audit: audit.clone(), open: self.config.inbox.enabled }
+    }
+
     fn endpoint(&self, ingest: Ingest) -> disk::Endpoint {
+        let inbox = self.config.inbox.enabled.then(|| Arc::new(Inbox(ingest.clone())) as Arc<dyn uploads::Inbox>);
         disk::Endpoint {
             blobs: self.parts.blobs.clone(),
             keys: self.parts.keys.clone(),
             ledger: Arc::new(Ledger(ingest)),
             credentials: self.parts.keyring.s3_credentials().clone(),
+            gate: Arc::new(self.credentials()),
+            inbox,
             allowed_origins: http::own_origins(self.site.origin()),
+            proxies: self.proxies(),
             patience: disk::Patience::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::list::List;
 use super::tls::RawTls;
-use super::{Config, DEFAULTS, Log, Overrides, Processing, Sandbox, Server, Uploads, units, wrong};
+use super::{Config, DEFAULTS, Inbox, Log, Overrides, Processing, Sandbox, Server, Uploads, units, wrong};
 use crate::domain::upload::MIN_PART_SIZE_BYTES;
 use crate::domain::{Error, Result};
 use config::{Environment, File, FileFormat};
@@ -24,6 +24,7 @@ pub(super) struct Raw {
     tls: RawTls,
     catalog: RawCatalog,
     uploads: RawUploads,
+    inbox: Inbox,
     processing: RawProcessing,
     storage: super::storage::Raw,
     quotas: super::quotas::Raw,
@@ -123,6 +124,7 @@ impl Raw {
             server,
             catalog_url: catalog_url(&self.catalog.url)?,
             uploads: self.uploads.check()?,
+            inbox: self.inbox,
             processing: self.processing.check()?,
             storage: self.storage.check()?,
             quotas: self.quotas.check(),

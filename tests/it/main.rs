@@ -9,6 +9,7 @@ mod dead;
 mod doctor;
 mod edge;
 mod house;
+mod inbox;
 mod postgres;
 mod powercut;
 mod quotas;
