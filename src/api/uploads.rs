@@ -126,7 +126,7 @@ pub(super) struct Became {
 /// Cut the file into parts of `part_size_bytes`, declare them, send each to its URL, then finish.
 #[utoipa::path(post, path = "/uploads", operation_id = "begin_upload", tag = "uploads", request_body = Begin,
     responses((status = CREATED, description = "The upload.", body = Begun)),
-    extensions(("x-problems" = json!(["not-allowed", "bad-filename", "bad-title", "bad-collection", "empty-file", "file-too-large"]))))]
+    extensions(("x-problems" = json!(["not-allowed", "bad-filename", "bad-title", "bad-collection", "empty-file", "file-too-large", "insufficient-storage", "quota-exceeded"]))))]
 pub(super) async fn begin(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn, Json(body): Json<Begin>) -> Result<Response, Problem> {
     decide(&caller.actor, Action::Upload).permit()?;
     let request = Request::new(&body.filename, body.title.as_deref(), body.size_bytes, api.ingest.limits.max_size_bytes)?;
