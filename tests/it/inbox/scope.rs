@@ -2,7 +2,7 @@
 
 use crate::access::refusals;
 use crate::support::http::{Client, ok, problem};
-use crate::support::s3::{Access, Program, arrived, noise, videos};
+use crate::support::s3::{Program, arrived, noise, videos};
 use crate::support::server::Server;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -37,7 +37,8 @@ async fn a_key_is_good_for_its_folder_of_the_inbox_only() {
     let ingest = entries.iter().find(|entry| entry.action == "inbox-ingest").expect("an entry");
     assert_eq!((ingest.actor.as_str(), ingest.object.as_deref(), ingest.decision.as_str()), ("ada", Some(&*access.id), "allow"));
     let keyring: Value = serde_json::from_str(&std::fs::read_to_string(server.data().join("keyring.json")).expect("reads")).expect("json");
-    let house = access.with_pair(keyring["s3_access_key_id"].as_str().expect("text"), keyring["s3_secret_access_key"].as_str().expect("text"));
+    let house =
+        access.with_pair(keyring["s3_access_key_id"].as_str().expect("text"), keyring["s3_secret_access_key"].as_str().expect("text"));
     assert!(house.refused(Program::Aws2, &put("inbox", "cardiology/a.bin", file)).contains("AccessDenied"));
     assert_eq!(videos(&catalog).await.len(), 1);
     assert!(refusals(&server, 4).await >= 4);
@@ -47,7 +48,7 @@ async fn a_key_is_good_for_its_folder_of_the_inbox_only() {
 #[tokio::test]
 async fn nobody_sees_anothers_transfers() {
     let server = Server::start();
-    let (ada, bob) = (server.access("ada", ""), server.folder_of("bob"));
+    let (ada, bob) = (server.access("ada", ""), server.access("bob", ""));
     let ids = ["--bucket", "inbox", "--key", "a.bin"];
     let begun = ada.done(Program::Aws2, &[&["s3api", "create-multipart-upload"][..], &ids].concat());
     let begun: Value = serde_json::from_str(&begun).expect("json");
@@ -85,7 +86,12 @@ async fn keys_are_their_owners() {
     let ids = async |client: &Client| {
         let list = client.get("/v1/s3-credentials").await;
         assert!(!list.to_string().contains(secret));
-        list["credentials"].as_array().expect("a list").iter().map(|key| key["access_key_id"].as_str().expect("an id").to_owned()).collect::<Vec<_>>()
+        list["credentials"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|key| key["access_key_id"].as_str().expect("an id").to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!((ids(&ada).await, ids(&bob).await, ids(&admin).await), (vec![id.to_owned()], vec![], vec![id.to_owned()]));
     for file in ["catalog.db", "catalog.db-wal"] {
@@ -112,17 +118,8 @@ async fn a_closed_inbox_takes_nothing() {
     let mut server = Server::start();
     let access = server.access("ada", "");
     server.restart(&[("THEATRUM_INBOX__ENABLED", "false")]);
-    let access = Access { endpoint: server.s3_url(), ..access };
+    let access = access.at(server.s3_url());
     assert!(access.refused(Program::Aws2, &["s3", "ls"]).contains("InvalidAccessKeyId"));
     let admin = server.client(&server.admin_token());
     problem(admin.send(Method::POST, "/v1/s3-credentials", &json!({})).await, 409, "inbox-closed").await;
-}
-
-impl Server {
-    /// An access key of someone else, whose client settings lie in a folder of their own.
-    fn folder_of(&self, subject: &str) -> Access {
-        let access = self.access(subject, "");
-        let (id, secret) = (access.id.clone(), access.secret.clone());
-        access.with_pair(&id, &secret)
-    }
 }
