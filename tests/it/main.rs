@@ -15,4 +15,5 @@ mod powercut;
 mod quotas;
 mod sandbox;
 mod support;
+mod tls;
 mod uploads;

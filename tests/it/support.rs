@@ -1,9 +1,11 @@
 //! What integration tests share: a real server as a child process, its command line, the sample files.
 
+pub mod authority;
 pub mod chance;
 pub mod clips;
 pub mod http;
 pub mod orphans;
+pub mod pebble;
 pub mod player;
 pub mod postgres;
 pub mod powercut;
