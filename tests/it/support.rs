@@ -2,9 +2,11 @@
 
 pub mod clips;
 pub mod http;
+pub mod intact;
 pub mod player;
 pub mod postgres;
 pub mod publishing;
 pub mod rows;
 pub mod samples;
 pub mod server;
+pub mod small_disk;
