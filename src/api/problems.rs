@@ -36,9 +36,13 @@ macro_rules! codes {
 
 /// All codes, by status and name.
 pub(super) static CODES: &[Known] = codes! {
-    400 "bad-collection" "The collection is no name." "Send 1 to 200 characters without control characters, in pieces joined by /.";
+    400 "bad-algorithm" "The key is of a kind that links are not signed with." "Take an RSA key of 2048 bits or more, or an ECDSA key on P-256.";
+    400 "bad-collection" "The collection's name is empty, too long or holds control characters." "Send 1 to 200 characters; pieces are joined by /.";
     400 "bad-filename" "The file name is empty, too long or holds control characters." "Send 1 to 255 characters.";
     400 "bad-lifetime" "The lifetime of the token is out of range." "Ask for 1 second to ten years.";
+    400 "bad-link-url" "The address cannot be signed." "Send an absolute http or https address.";
+    400 "bad-network" "The network is no IPv4 address or range." "Write 192.0.2.7 or 192.0.2.0/24.";
+    400 "bad-public-key" "This is no public key in PEM." "Send the file that begins with -----BEGIN PUBLIC KEY-----.";
     400 "bad-quota" "The limit is more than any disk holds." "Send at most 9007199254740992 bytes; 0 is no limit.";
     400 "bad-role" "There is no such role." "Choose admin, author or viewer.";
     400 "bad-subject" "The subject is empty, too long or holds control characters." "Send 1 to 128 characters.";
@@ -79,6 +83,6 @@ pub(super) static CODES: &[Known] = codes! {
     503 "catalog-busy" "The catalog is busy." "Try again.";
     503 "disk-full" "The server's disk is full." "Tell the operator; try again later.";
     503 "unavailable" "A part that the call needs is out of reach." "Try again later.";
-    507 "insufficient-storage" "The server has no room for the upload." "Tell the operator, or delete videos.";
-    507 "quota-exceeded" "The upload is more than the quota leaves." "Delete videos, or ask an administrator for a larger quota.";
+    507 "insufficient-storage" "The server has no room for the upload." "Tell the operator; when there is room, send the file again.";
+    507 "quota-exceeded" "The upload is more than its quota leaves." "Delete videos, or ask an administrator for a larger quota.";
 };

@@ -32,8 +32,8 @@ pub(super) struct Begin {
     /// The video's title; absent: the file's name without its ending.
     #[schema(max_length = 200)]
     title: Option<String>,
-    /// The collection the video will be in, such as `Cardiology/2026`; made if there is none of this name.
-    #[schema(max_length = 200)]
+    /// The collection it belongs to, such as `Cardiology/2026`; made with the first video that names it.
+    #[schema(min_length = 1, max_length = 200)]
     collection: Option<String>,
 }
 
@@ -126,7 +126,7 @@ pub(super) struct Became {
 /// Cut the file into parts of `part_size_bytes`, declare them, send each to its URL, then finish.
 #[utoipa::path(post, path = "/uploads", operation_id = "begin_upload", tag = "uploads", request_body = Begin,
     responses((status = CREATED, description = "The upload.", body = Begun)),
-    extensions(("x-problems" = json!(["not-allowed", "bad-collection", "bad-filename", "bad-title", "empty-file", "file-too-large"]))))]
+    extensions(("x-problems" = json!(["not-allowed", "bad-filename", "bad-title", "bad-collection", "empty-file", "file-too-large", "insufficient-storage", "quota-exceeded"]))))]
 pub(super) async fn begin(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn, Json(body): Json<Begin>) -> Result<Response, Problem> {
     decide(&caller.actor, Action::Upload).permit()?;
     let request = Request::new(&body.filename, body.title.as_deref(), body.size_bytes, api.ingest.limits.max_size_bytes)?;

@@ -59,6 +59,7 @@ impl Backend {
     /// that were just verified are acknowledged.
     async fn store(&self, part: &Announced, body: StreamingBlob) -> Result<StoredPart> {
         let Announced { upload, number, expected } = part;
+        failpoint::hit("part");
         let root = self.keys.open(&expected.video, &expected.root_key_wrapped).await?;
         let key = Key::source_part(expected.video.clone(), upload.clone(), *number);
         let accept = Accept::Exactly { size_bytes: expected.size_bytes, sha256: expected.sha256 };
