@@ -8,6 +8,7 @@ mod damage;
 mod dead;
 mod doctor;
 mod edge;
+mod full_disk;
 mod house;
 mod inbox;
 mod postgres;
