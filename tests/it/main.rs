@@ -11,6 +11,7 @@ mod edge;
 mod full_disk;
 mod house;
 mod inbox;
+mod players;
 mod postgres;
 mod powercut;
 mod quotas;
