@@ -4,6 +4,7 @@
 // THEATRUM_SAMPLE a video to upload              SCREENSHOTS     folder for the pictures
 // FRAME_PORT      a free port: http://localhost:FRAME_PORT may embed videos (without one that part is left out)
 // PATIENCE_MS     how long processing may take (default 180000)   CHROMIUM  its path (default /usr/bin/chromium)
+import { accessKeys } from './inbox.mjs';
 import { launch, part, tally } from './harness.mjs';
 import { signingIn } from './signin.mjs';
 import { uploading, uploadsSurvive } from './uploading.mjs';
@@ -17,6 +18,7 @@ try {
   await part('signing in', () => signingIn(browser));
   const found = {};
   await part('uploading', async () => Object.assign(found, await uploading(browser)));
+  await part('access keys', () => accessKeys(browser));
   await part('uploads survive', () => uploadsSurvive(browser));
   if (found.video) {
     await part('watching', () => watching(browser, found.video));

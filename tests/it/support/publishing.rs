@@ -20,13 +20,22 @@ pub struct Publishing(Child);
 impl Publishing {
     /// Starts `theatrum publish --json FILE` against `server`, which it waits for when that goes away.
     pub fn begin(server: &Server, file: &Path) -> Self {
-        Self::with(server, file, &[])
+        Self::spawn(server, file, &[], Stdio::null())
     }
 
     /// The same with these options besides.
     pub fn with(server: &Server, file: &Path, options: &[&str]) -> Self {
+        Self::spawn(server, file, options, Stdio::null())
+    }
+
+    /// As [`Publishing::begin`], with what it tells people written to `stderr`.
+    pub fn begin_heard(server: &Server, file: &Path, stderr: impl Into<Stdio>) -> Self {
+        Self::spawn(server, file, &[], stderr)
+    }
+
+    fn spawn(server: &Server, file: &Path, options: &[&str], stderr: impl Into<Stdio>) -> Self {
         let mut command = server.command(&["publish", "--json"]);
-        command.args(options).arg(file).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.args(options).arg(file).stdout(Stdio::piped()).stderr(stderr);
         Self(command.spawn().expect("the command line starts"))
     }
 
