@@ -2,6 +2,7 @@
 
 mod collections;
 mod guards;
+mod inbox;
 mod isolation;
 mod jobs;
 mod migrations;
