@@ -15,6 +15,7 @@ mod s3;
 mod serve;
 mod text;
 mod token;
+pub mod trust;
 mod videos;
 
 use clap::{Args, Parser, Subcommand};
@@ -27,7 +28,8 @@ use std::process::ExitCode;
 /// Self-hosted video on demand for hospitals and universities.
 ///
 /// Commands other than `serve` find the local server by its data folder (--data, or THEATRUM_DATA),
-/// any other server by THEATRUM_URL and THEATRUM_TOKEN. A token is never taken from the command line,
+/// any other server by THEATRUM_URL and THEATRUM_TOKEN; THEATRUM_CA_FILE (PEM) names certificates to
+/// trust besides the system's. A token is never taken from the command line,
 /// where every user of the machine could read it.
 #[derive(Debug, Parser)]
 #[command(name = "theatrum", version, max_term_width = 100)]
@@ -45,7 +47,7 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Upload files and follow them until they can be watched.
     Publish(publish::PublishArgs),
-    /// List, show and delete videos.
+    /// List, show, edit and delete videos.
     #[command(subcommand)]
     Videos(videos::VideosCommand),
     /// List the jobs that make videos.
@@ -174,6 +176,7 @@ mod tests {
             "theatrum publish",
             "theatrum publish a.mp4 --wait never",
             "theatrum videos show ../../etc/passwd",
+            "theatrum videos edit 0123456789abcdef0123456789abcdef",
             "theatrum jobs list --state lost",
             "theatrum quotas set 1GB",
             "theatrum quotas set --user a --collection b 1GB",

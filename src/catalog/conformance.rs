@@ -2,6 +2,7 @@
 
 mod collections;
 mod guards;
+mod idempotency;
 mod inbox;
 mod isolation;
 mod jobs;

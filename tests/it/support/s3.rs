@@ -176,7 +176,7 @@ pub fn noise(folder: &Path, name: &str, size_bytes: usize) -> PathBuf {
 
 /// Every video, newest first.
 pub async fn videos(catalog: &Catalog) -> Vec<Video> {
-    let listing = Listing { unready: Unready::Everyones, collection: None, before: None, limit: 1_000 };
+    let listing = Listing { unready: Unready::Everyones, filter: Default::default(), before: None, limit: 1_000 };
     catalog.videos(&listing).await.expect("videos")
 }
 
