@@ -18,6 +18,7 @@ mod playback;
 mod problems;
 mod query;
 mod quotas;
+mod s3_credentials;
 mod schema;
 mod session;
 mod site;
@@ -29,7 +30,7 @@ mod videos;
 use crate::audit::{Log, Sink};
 use crate::doorbell::Doorbell;
 use crate::ingest::Ingest;
-use crate::library::Library;
+use crate::library::{Credentials, Library};
 use crate::links::access::Issuer;
 use crate::links::playback::Verifier;
 use crate::problem::{Problem, identify};
@@ -58,6 +59,8 @@ pub struct State {
     pub ingest: Ingest,
     /// Videos.
     pub library: Library,
+    /// S3 access keys.
+    pub credentials: Credentials,
     /// Access tokens.
     pub issuer: Arc<Issuer>,
     /// Playback tokens, for the key endpoint.
@@ -102,6 +105,8 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(document::show))
         .routes(routes!(session::sign_in, session::show, session::sign_out))
         .routes(routes!(tokens::issue))
+        .routes(routes!(s3_credentials::list, s3_credentials::create))
+        .routes(routes!(s3_credentials::revoke))
         .routes(routes!(uploads::begin))
         .routes(routes!(uploads::show, uploads::abort))
         .routes(routes!(uploads::declare))

@@ -4,11 +4,13 @@
 //! Every change is one transaction, written with [`transaction!`], which repeats it when the database asks for that
 //! (PostgreSQL's serialization failures, SQLite's busy writer). So the body of a transaction must do nothing but rows.
 
+pub mod access_keys;
 pub mod audit;
 pub mod collections;
 #[cfg(test)]
 mod conformance;
 pub mod idempotency;
+pub mod inbox;
 pub mod jobs;
 pub mod outbox;
 pub mod playback;

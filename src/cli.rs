@@ -11,6 +11,7 @@ mod jobs;
 mod output;
 mod publish;
 mod quotas;
+mod s3;
 mod serve;
 mod text;
 mod token;
@@ -59,6 +60,9 @@ enum Command {
     /// Issue access tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Let S3 clients put files into the inbox.
+    #[command(subcommand)]
+    S3(s3::S3Command),
     /// Check this machine and the data folder, and say how to mend what is wrong.
     Doctor(doctor::DoctorArgs),
 }
@@ -122,6 +126,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Dead(command) => dead::run(connection(data)?, command).await,
         Command::Quotas(command) => quotas::run(connection(data)?, command).await,
         Command::Token(command) => token::run(connection(data)?, command).await,
+        Command::S3(command) => s3::run(connection(data)?, command).await,
         Command::Doctor(args) => doctor::run(data, args).await,
     }
 }
@@ -177,6 +182,8 @@ mod tests {
             "theatrum token issue --role king --subject x",
             "theatrum token issue --role viewer --subject x --token secret",
             "theatrum token issue --role viewer --subject x --expires-in soon",
+            "theatrum s3 credentials create --prefix ../",
+            "theatrum s3 credentials revoke AKIA",
             "theatrum serve --listen nowhere",
             "theatrum serve --public-url ftp://h/",
         ] {

@@ -1,5 +1,6 @@
 //! The settings: `theatrum.default.toml`, then a file, then the environment, then the command line; each value checked once, here.
 
+mod inbox;
 mod quotas;
 mod raw;
 mod storage;
@@ -7,6 +8,7 @@ mod units;
 
 use crate::domain::quota::Defaults;
 use crate::domain::{Error, Result};
+pub use inbox::Inbox;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +26,8 @@ pub struct Config {
     pub catalog_url: Option<String>,
     /// Limits of uploads.
     pub uploads: Uploads,
+    /// The inbox.
+    pub inbox: Inbox,
     /// Limits of processing.
     pub processing: Processing,
     /// The disk.

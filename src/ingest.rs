@@ -3,6 +3,7 @@
 //! Bytes go from the client to the S3 endpoint (`uploads`); this room keeps the rows. An upload becomes a video by one transaction
 //! in [`Ingest::finish`], whose time does not depend on the file's size: every part was durable before.
 
+mod inbox;
 mod ledger;
 
 use crate::blobs::{Blobs, Key, Prefix};
@@ -18,6 +19,7 @@ use crate::keys::Keys;
 use crate::storage::Storage;
 use crate::transaction;
 use crate::uploads::{PresignedPart, Presigner};
+pub use inbox::Inbox;
 pub use ledger::Ledger;
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,6 +121,7 @@ impl Ingest {
     pub async fn declare(&self, id: &UploadId, declared: &[Declared]) -> Result<Vec<(u64, PresignedPart)>> {
         let upload = self.catalog.upload(id).await?;
         must_be_open(&upload)?;
+        must_be_declared(&upload)?;
         if declared.is_empty() || declared.len() > MOST_DECLARED {
             return Err(Error::invalid("part-count", format!("declare 1 to {MOST_DECLARED} parts at once")));
         }
@@ -173,6 +176,7 @@ impl Ingest {
                 return Ok(Some(upload));
             }
             must_be_open(&upload)?;
+            must_be_declared(&upload)?;
             if tx.received_parts(id).await? < upload.parts() {
                 return Ok(None);
             }
@@ -265,6 +269,15 @@ fn must_be_open(upload: &Upload) -> Result<()> {
         State::Aborted | State::Expired => {
             Err(Error::new(ErrorKind::Conflict, "upload-ended", format!("this upload is {}: begin a new one", upload.state.as_str())))
         }
+    }
+}
+
+/// An object of the inbox has parts as its client likes, and is completed where it is sent.
+fn must_be_declared(upload: &Upload) -> Result<()> {
+    if upload.is_of_inbox() {
+        Err(Error::conflict("inbox-upload", "this upload comes in over S3: complete or abort it there"))
+    } else {
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What people do with videos: see, list, watch, delete, and repair.
 
+mod credentials;
 mod editing;
 mod playback;
 
@@ -22,6 +23,7 @@ use crate::links::playback::Signer;
 use crate::policy::{Action, Actor, Decision, decide};
 use crate::transaction;
 use bytes::Bytes;
+pub use credentials::{Credentials, Made};
 pub use editing::Changes;
 pub use playback::{Playback, Viewer};
 use std::sync::Arc;

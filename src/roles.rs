@@ -13,15 +13,15 @@ use crate::domain::role::Role;
 use crate::domain::{Error, Result};
 use crate::doorbell::Doorbell;
 use crate::edge;
-use crate::ingest::{self, Ingest, Ledger};
+use crate::ingest::{self, Inbox, Ingest, Ledger};
 use crate::keys::Keys;
 use crate::kms::{Keyring, Kms};
-use crate::library::Library;
+use crate::library::{Credentials, Library};
 use crate::links::access::Issuer;
 use crate::links::playback::{Signer, Verifier};
 use crate::storage::{self, Reserve, Storage};
 use crate::transaction;
-use crate::uploads::{Presigner, disk};
+use crate::uploads::{self, Presigner, disk};
 use crate::worker::{self, ffmpeg::Tools, sandbox, sandbox::Sandbox, upkeep};
 use folder::Folder;
 use std::net::SocketAddr;
@@ -167,6 +167,7 @@ impl House {
         let state = api::State {
             ingest,
             library,
+            credentials: self.credentials(),
             issuer: self.issuer.clone(),
             verifier: verifier.clone(),
             audit: audit.clone(),
@@ -180,12 +181,20 @@ impl House {
         Ok(api::router(state)?.merge(edge::router(edge)))
     }
 
+    fn credentials(&self) -> Credentials {
+        let Parts { catalog, keyring, audit, .. } = &self.parts;
+        Credentials { catalog: catalog.clone(), kms: Kms::Local(keyring.clone()), audit: audit.clone(), open: self.config.inbox.enabled }
+    }
+
     fn endpoint(&self, ingest: Ingest) -> disk::Endpoint {
+        let inbox = self.config.inbox.enabled.then(|| Arc::new(Inbox(ingest.clone())) as Arc<dyn uploads::Inbox>);
         disk::Endpoint {
             blobs: self.parts.blobs.clone(),
             keys: self.parts.keys.clone(),
             ledger: Arc::new(Ledger(ingest)),
             credentials: self.parts.keyring.s3_credentials().clone(),
+            gate: Arc::new(self.credentials()),
+            inbox,
             allowed_origins: http::own_origins(self.site.origin()),
             patience: disk::Patience::default(),
         }

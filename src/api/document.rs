@@ -204,6 +204,7 @@ fn tags() -> Value {
     [
         ("session", "Signing in, and tokens for people and machines."),
         ("uploads", "How a file comes in: begin, declare parts, send them to their URLs, finish."),
+        ("inbox", "Access keys for S3 clients, which put files into the bucket `inbox`; each becomes a video."),
         ("videos", "The library: list, look, play, delete."),
         ("operation", "Jobs and dead letters, for those who run the house."),
         ("storage", "The disk: quotas, room, and what lies on it that nobody needs."),

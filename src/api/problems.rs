@@ -45,12 +45,14 @@ pub(super) static CODES: &[Known] = codes! {
     400 "bad-limit" "A page holds 1 to 100." "Ask for that many, and follow `next_cursor`.";
     400 "bad-link-url" "The address cannot be signed." "Send an absolute http or https address.";
     400 "bad-network" "The network is no IPv4 address or range." "Write 192.0.2.7 or 192.0.2.0/24.";
+    400 "bad-prefix" "The prefix is no folder of the inbox." "Send a folder such as cardiology/2026/, or leave it out for all of the inbox.";
     400 "bad-public-key" "This is no public key in PEM." "Send the file that begins with -----BEGIN PUBLIC KEY-----.";
     400 "bad-quota" "The limit is more than any disk holds." "Send at most 9007199254740992 bytes; 0 is no limit.";
     400 "bad-role" "There is no such role." "Choose admin, author or viewer.";
     400 "bad-subject" "The subject is empty, too long or holds control characters." "Send 1 to 128 characters.";
     400 "bad-title" "The title is too long or holds control characters." "Send at most 200 characters.";
     400 "empty-file" "The file is empty." "Choose the recording itself.";
+    400 "malformed-access-key" "An access key's name is not one of the inbox's." "Send it as the API gave it: it begins with THEATRUMU.";
     400 "malformed-body" "The body is not the JSON that this route takes; the detail names the place." "Mend the body.";
     400 "malformed-id" "An id is not 32 lowercase hexadecimal digits." "Send the id as the API gave it.";
     400 "malformed-path" "The address holds what is no text." "Write names as UTF-8, percent-encoded.";
@@ -74,6 +76,8 @@ pub(super) static CODES: &[Known] = codes! {
     405 "method-not-allowed" "The route does not take this method." "Use one that the header Allow names.";
     409 "idempotency-answer-lost" "The first request with this key was carried out, but its answer was lost." "Look at what is there, then use a new key.";
     409 "idempotency-in-progress" "The first request with this key is still being carried out." "Ask again after `Retry-After` seconds.";
+    409 "inbox-closed" "The inbox is closed, so no access key opens it." "Ask the operator to set inbox.enabled.";
+    409 "inbox-upload" "The upload comes in over S3 by another client." "Complete or abort it there.";
     409 "not-dead" "The job is no dead letter, or its video was refused or deleted." "Look at the job again.";
     409 "not-playable" "The video cannot be played yet." "Wait until it is playable; GET /v1/events tells.";
     409 "parts-missing" "Parts have not arrived; `missing` names the first hundred." "Send them, then finish again.";

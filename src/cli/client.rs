@@ -10,11 +10,12 @@ mod transport;
 
 use super::connection::{Connection, Endpoint};
 use super::failure::Failure;
+use crate::domain::access_key::AccessKeyId;
 use crate::domain::collection::Name;
 use crate::domain::ids::{JobId, UploadId, VideoId};
 use answers::{
-    BegunUpload, DeadLetter, DeadList, FinishedUpload, IssuedToken, JobList, NewToken, NewUpload, PartDeclaration, PartTicket, Playback,
-    Quota, QuotaList, Redriven, Session, Upload, Video, VideoChanges, VideoPage,
+    BegunUpload, DeadLetter, DeadList, FinishedUpload, IssuedToken, JobList, MadeS3Credential, NewS3Credential, NewToken, NewUpload,
+    PartDeclaration, PartTicket, Playback, Quota, QuotaList, Redriven, S3CredentialList, Session, Upload, Video, VideoChanges, VideoPage,
 };
 use events::Events;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, DATE, HeaderValue};
@@ -166,6 +167,21 @@ impl Client {
     /// Issues an access token.
     pub async fn issue_token(&self, wanted: &NewToken<'_>) -> Result<IssuedToken, Failure> {
         self.call(self.request(Method::POST, "v1/tokens")?.json(wanted)).await
+    }
+
+    /// Makes an access key for the inbox.
+    pub async fn create_s3_credential(&self, wanted: &NewS3Credential<'_>) -> Result<MadeS3Credential, Failure> {
+        self.call(self.request(Method::POST, "v1/s3-credentials")?.json(wanted)).await
+    }
+
+    /// The access keys that the caller may see.
+    pub async fn s3_credentials(&self) -> Result<S3CredentialList, Failure> {
+        self.call(self.request(Method::GET, "v1/s3-credentials")?).await
+    }
+
+    /// Revokes an access key.
+    pub async fn revoke_s3_credential(&self, id: &AccessKeyId) -> Result<(), Failure> {
+        self.send(self.request(Method::DELETE, &format!("v1/s3-credentials/{id}"))?).await.map(drop)
     }
 
     /// Who the caller is, and the server's clock by its Date header.

@@ -1,6 +1,6 @@
 //! The settings as they are written, and the checks that turn them into [`Config`].
 
-use super::{Config, DEFAULTS, Log, Overrides, Processing, Sandbox, Server, Uploads, units, wrong};
+use super::{Config, DEFAULTS, Inbox, Log, Overrides, Processing, Sandbox, Server, Uploads, units, wrong};
 use crate::domain::upload::MIN_PART_SIZE_BYTES;
 use crate::domain::{Error, Result};
 use config::{Environment, File, FileFormat};
@@ -20,6 +20,7 @@ pub(super) struct Raw {
     server: RawServer,
     catalog: RawCatalog,
     uploads: RawUploads,
+    inbox: Inbox,
     processing: RawProcessing,
     storage: super::storage::Raw,
     quotas: super::quotas::Raw,
@@ -116,6 +117,7 @@ impl Raw {
             server: self.server.check()?,
             catalog_url: catalog_url(&self.catalog.url)?,
             uploads: self.uploads.check()?,
+            inbox: self.inbox,
             processing: self.processing.check()?,
             storage: self.storage.check()?,
             quotas: self.quotas.check(),

@@ -67,7 +67,7 @@ pub struct Upload {
     pub collection: Option<collection::Name>,
     /// The whole file.
     pub size_bytes: u64,
-    /// Every part but the last.
+    /// Every part but the last; 0 for an object of the inbox, whose client chooses.
     pub part_size_bytes: u64,
     /// Where it stands.
     pub state: State,
@@ -76,9 +76,14 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// How many parts the file has.
+    /// Whether it is an object of the inbox, which has parts of any size.
+    pub fn is_of_inbox(&self) -> bool {
+        self.part_size_bytes == 0
+    }
+
+    /// How many parts the file has; 0 for an object of the inbox.
     pub fn parts(&self) -> u64 {
-        self.size_bytes.div_ceil(self.part_size_bytes)
+        if self.is_of_inbox() { 0 } else { self.size_bytes.div_ceil(self.part_size_bytes) }
     }
 
     /// The length that part `number` (1-based) must have; an unknown number is `Invalid`.

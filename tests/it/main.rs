@@ -10,6 +10,7 @@ mod doctor;
 mod edge;
 mod house;
 mod idempotency;
+mod inbox;
 mod lists;
 mod postgres;
 mod powercut;

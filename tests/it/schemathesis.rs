@@ -46,7 +46,7 @@ async fn configuration(server: &Server) -> PathBuf {
 async fn ask(seconds: u32, examples: u32) {
     let server = Server::start();
     let configuration = configuration(&server).await;
-    let mut command = Command::new("python3");
+    let mut command = Command::new("/usr/bin/python3");
     command
         .env("PYTHONPATH", installed())
         .current_dir(server.scratch())

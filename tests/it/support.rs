@@ -9,5 +9,6 @@ pub mod postgres;
 pub mod powercut;
 pub mod publishing;
 pub mod rows;
+pub mod s3;
 pub mod samples;
 pub mod server;

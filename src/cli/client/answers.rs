@@ -331,6 +331,57 @@ pub struct IssuedToken {
     pub expires_at: i64,
 }
 
+/// The request for an access key to the inbox.
+#[derive(Debug, Serialize)]
+pub struct NewS3Credential<'a> {
+    /// Whose key it is; the caller's when it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<&'a str>,
+    /// The folder it is good for; all of the inbox when it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<&'a str>,
+}
+
+/// An access key to the inbox.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct S3Credential {
+    /// Its name.
+    pub access_key_id: String,
+    /// Whose it is.
+    pub subject: String,
+    /// What they may do.
+    pub role: String,
+    /// The folder it is good for.
+    pub prefix: String,
+    /// When it was made.
+    pub created_at: i64,
+}
+
+/// An access key that was just made.
+#[derive(Serialize, Deserialize)]
+pub struct MadeS3Credential {
+    /// The key.
+    #[serde(flatten)]
+    pub key: S3Credential,
+    /// Its secret.
+    pub secret_access_key: String,
+    /// Where the S3 endpoint is.
+    pub endpoint_url: String,
+    /// The bucket to put files into.
+    pub bucket: String,
+}
+
+/// Access keys, newest first.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct S3CredentialList {
+    /// The keys.
+    pub credentials: Vec<S3Credential>,
+    /// Where the S3 endpoint is.
+    pub endpoint_url: String,
+    /// The bucket to put files into.
+    pub bucket: String,
+}
+
 /// Who the caller is.
 #[derive(Debug, Deserialize)]
 pub struct Session {

@@ -1,9 +1,10 @@
-// The page's own small router: three routes, real links, the browser's history.
+// The page's own small router: four routes, real links, the browser's history.
 
 export type Route =
   | { name: 'library' }
   | { name: 'watch'; video: string }
   | { name: 'signin'; next: string }
+  | { name: 'reference' }
   | { name: 'missing' };
 
 /** Reads a path and query as a route; pure. */
@@ -11,6 +12,7 @@ export function parse(path: string, search = ''): Route {
   const trimmed = path.length > 1 ? path.replace(/\/+$/, '') : path;
   if (trimmed === '/' || trimmed === '') return { name: 'library' };
   if (trimmed === '/signin') return { name: 'signin', next: safeNext(new URLSearchParams(search).get('next')) };
+  if (trimmed === '/docs/api') return { name: 'reference' };
   const watch = /^\/watch\/([0-9a-f]{32})$/.exec(trimmed);
   return watch?.[1] ? { name: 'watch', video: watch[1] } : { name: 'missing' };
 }
