@@ -14,6 +14,9 @@ export type UploadStatus = Schemas['Upload'];
 export type ReceivedPart = Schemas['ReceivedPart'];
 export type PartGrant = Schemas['PartUrl'];
 export type Playback = Schemas['Playback'];
+export type S3Credential = Schemas['S3Credential'];
+export type MadeS3Credential = Schemas['MadeS3Credential'];
+export type S3CredentialList = Schemas['S3CredentialList'];
 
 /** A request that failed: `status` 0 means that no answer came at all. `code` is the stable word of the problem document. */
 export class ApiError extends Error {
@@ -87,6 +90,11 @@ export const deleteVideo = (video: string) => call(client.DELETE('/v1/videos/{id
 export const playback = (video: string) => call(client.POST('/v1/videos/{id}/playback', of(video)));
 export const posterUrl = (video: string) => `/v1/videos/${id(video)}/poster`;
 export const eventsUrl = (video?: string) => (video ? `/v1/events?video=${id(video)}` : '/v1/events');
+
+export const s3Credentials = () => call(client.GET('/v1/s3-credentials'));
+export const createS3Credential = (prefix: string) => call(client.POST('/v1/s3-credentials', { body: { prefix } }));
+export const revokeS3Credential = (key: string) =>
+  call(client.DELETE('/v1/s3-credentials/{access_key_id}', { params: { path: { access_key_id: key } } }));
 
 /** Begins an upload. Asked again with the same key, because the answer was lost, it gives the upload that was begun. */
 export const beginUpload = (file: { filename: string; size_bytes: number; title: string }, key: string) =>
