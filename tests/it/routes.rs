@@ -33,6 +33,8 @@ enum On {
     Processing,
     /// An open upload.
     Upload,
+    /// A key of the inbox.
+    AccessKey,
     /// A word as it is.
     Word(&'static str),
 }
@@ -63,7 +65,7 @@ fn with(body: Value, case: Case) -> Case {
 
 /// invariant 9: the whole table. What is open to everyone is in its first lines, and nowhere else.
 fn table() -> Vec<Case> {
-    use On::{Processing, Published, Ready, Upload, Word};
+    use On::{AccessKey, Processing, Published, Ready, Upload, Word};
     let parts = json!([{"number": 1, "size_bytes": 9, "sha256": "00".repeat(32)}]);
     let key = &[Word("x"), Word(NO_ID), Word(NO_ID), Word("720p"), Word("0")];
     let edit = json!({"title": "Another"});
@@ -99,6 +101,9 @@ fn table() -> Vec<Case> {
         case("GET /v1/dead/{id}", &[Word(NO_ID)], admins(404)),
         case("POST /v1/dead/{id}/redrive", &[Word(NO_ID)], admins(404)),
         case("GET /v1/quotas", &[], ALL),
+        case("GET /v1/s3-credentials", &[], [401, 401, 403, 200, 200, 200]),
+        with(json!({"prefix": ""}), case("POST /v1/s3-credentials", &[], [401, 401, 403, 201, 201, 201])),
+        case("DELETE /v1/s3-credentials/{access_key_id}", &[AccessKey], [401, 401, 403, 404, 204, 204]),
         with(json!({"limit_bytes": null}), case("PUT /v1/quotas/{kind}/{name}", &[Word("users"), Word("vera")], admins(200))),
     ]
 }
@@ -138,6 +143,10 @@ impl House {
             On::Published => self.published.clone(),
             On::Ready => self.video("ready").await,
             On::Processing => self.video("processing").await,
+            On::AccessKey => {
+                let made = olga.post("/v1/s3-credentials", &json!({"prefix": ""})).await;
+                made["access_key_id"].as_str().expect("an id").to_owned()
+            }
             On::Upload => {
                 let begun = olga.post("/v1/uploads", &json!({"filename": "a.mp4", "size_bytes": 9})).await;
                 begun["upload"].as_str().expect("an id").to_owned()

@@ -110,7 +110,7 @@ function object(schema: Schema, document: Document, indent: string, inside: stri
   const more = `${indent}  `;
   const lines = Object.entries(schema.properties ?? {}).map(([name, member]) => {
     const optional = schema.required?.includes(name) ? '' : '?';
-    const why = member.description ? `  // ${member.description.replace(/\s+/g, ' ')}` : '';
+    const why = member.description ? `  // ${member.description.replace(/\s+/g, ' ').replaceAll('`', '')}` : '';
     return `${more}${name}${optional}: ${shape(member, document, more, inside)}${why}`;
   });
   return lines.length === 0 ? '{}' : `{\n${lines.join('\n')}\n${indent}}`;
