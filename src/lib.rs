@@ -20,6 +20,7 @@ pub mod links;
 pub mod policy;
 pub mod problem;
 pub mod recent;
+pub mod representation;
 pub mod roles;
 pub mod storage;
 pub mod telemetry;

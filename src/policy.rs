@@ -26,6 +26,15 @@ pub enum Action<'a> {
     See(&'a Video),
     /// Play a video, or go on playing it.
     Watch(&'a Video),
+    /// Download a rendition of a video; the operator says whether those who may watch it may do this too.
+    DownloadRendition {
+        /// The video.
+        video: &'a Video,
+        /// What the operator says.
+        viewers_may: bool,
+    },
+    /// Download the original file of a video.
+    DownloadSource(&'a Video),
     /// Delete a video.
     Delete(&'a Video),
     /// List jobs; the listing is limited to the actor's own videos.
@@ -38,6 +47,8 @@ pub enum Action<'a> {
     UseInbox,
     /// List and revoke the S3 access keys of this owner, or make one for them.
     KeepAccessKeys(&'a str),
+    /// Make, name, use and revoke the keys that sign links.
+    ManageKeys,
 }
 
 /// What the policy says, with a stable code for the audit log.
@@ -86,6 +97,8 @@ pub fn decide(actor: &Actor, action: Action<'_>) -> Decision {
         Action::Upload | Action::ListJobs | Action::UseInbox if is_author => Decision::Allow("author"),
         Action::UseUpload(owner) | Action::KeepAccessKeys(owner) if owns(owner) => Decision::Allow("owner"),
         Action::See(video) | Action::Watch(video) | Action::Delete(video) if owns(&video.owner) => Decision::Allow("owner"),
+        Action::DownloadRendition { video, .. } | Action::DownloadSource(video) if owns(&video.owner) => Decision::Allow("owner"),
+        Action::DownloadRendition { video, viewers_may: true } if video.state == State::Ready => Decision::Allow("published"),
         Action::See(video) | Action::Watch(video) if video.state == State::Ready => Decision::Allow("published"),
         _ => Decision::Deny("role"),
     }
@@ -141,6 +154,13 @@ mod tests {
             (Action::Watch(&others_new), [true, false, false]),
             (Action::Delete(&own), [true, true, false]),
             (Action::Delete(&others_ready), [true, false, false]),
+            (Action::DownloadRendition { video: &own, viewers_may: false }, [true, true, false]),
+            (Action::DownloadRendition { video: &others_ready, viewers_may: false }, [true, false, false]),
+            (Action::DownloadRendition { video: &others_ready, viewers_may: true }, [true, true, true]),
+            (Action::DownloadRendition { video: &others_new, viewers_may: true }, [true, false, false]),
+            (Action::DownloadSource(&own), [true, true, false]),
+            (Action::DownloadSource(&others_ready), [true, false, false]),
+            (Action::ManageKeys, [true, false, false]),
             (Action::ListJobs, [true, true, false]),
             (Action::Operate, [true, false, false]),
             (Action::IssueToken, [true, false, false]),

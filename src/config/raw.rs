@@ -26,6 +26,7 @@ pub(super) struct Raw {
     quotas: super::quotas::Raw,
     playback: RawPlayback,
     tokens: RawTokens,
+    signing: super::signing::RawSigning,
     log: RawLog,
 }
 
@@ -123,6 +124,7 @@ impl Raw {
             quotas: self.quotas.check(),
             playback_min_lifetime: duration("playback.min_lifetime", &self.playback.min_lifetime, Duration::from_secs(60))?,
             token_lifetime: duration("tokens.lifetime", &self.tokens.lifetime, Duration::from_secs(60))?,
+            signing: self.signing.check()?,
             log: self.log.check()?,
         })
     }
@@ -193,7 +195,7 @@ fn unreadable(error: config::ConfigError) -> Error {
     Error::invalid("wrong-setting", format!("the settings cannot be read: {error}; theatrum.default.toml shows every setting"))
 }
 
-fn duration(setting: &str, text: &str, least: Duration) -> Result<Duration> {
+pub(super) fn duration(setting: &str, text: &str, least: Duration) -> Result<Duration> {
     let duration = units::duration(text).ok_or_else(|| wrong(setting, text, DURATION))?;
     if duration < least {
         return Err(wrong(setting, text, &format!("it must be at least {} s; {DURATION}", least.as_secs())));
@@ -211,7 +213,7 @@ fn address(setting: &str, text: &str) -> Result<SocketAddr> {
     text.parse().map_err(|_| wrong(setting, text, "write an address and a port, e.g. 127.0.0.1:8080 or [::]:8080"))
 }
 
-fn origin(setting: &str, text: &str) -> Result<Option<String>> {
+pub(super) fn origin(setting: &str, text: &str) -> Result<Option<String>> {
     if text.is_empty() {
         return Ok(None);
     }

@@ -1,6 +1,7 @@
 //! The edge, asked over a real connection: what it gives, what it refuses, and what it writes down.
 
 mod house;
+mod links;
 
 use crate::support::http::{header, problem};
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use reqwest::{Method, Response, StatusCode};
 use std::io::Read;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
-use theatrum::audit::Kind;
+use theatrum::audit::{Kind, Receiver};
 use theatrum::blobs::{Blobs, Key};
 use theatrum::domain::ids::{VersionId, VideoId};
 
@@ -278,7 +279,7 @@ async fn a_delivery_is_noted_before_its_bytes_are_fetched() {
     assert_eq!(house.journal(), ["head", "delivered", "stream"]);
     let noted = house.ledger.delivered();
     assert_eq!(noted.len(), 1);
-    assert_eq!(noted[0].session, house.session);
+    assert_eq!(noted[0].receiver, Receiver::Session(house.session.clone()));
     assert_eq!((&noted[0].video, &noted[0].version), (&house.video, &house.version));
     assert_eq!((noted[0].object.as_str(), noted[0].kind), (SEGMENT, Kind::Segment));
     assert_eq!(noted[0].bytes, house.content(SEGMENT).len() as u64);

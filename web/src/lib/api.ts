@@ -9,6 +9,7 @@ export interface Session {
   role: Role;
   expires_at: number;
   s3_origin: string;
+  viewers_may_download: boolean;
 }
 
 export interface Rendition {
@@ -77,6 +78,12 @@ export interface Playback {
   playback_url: string;
   expires_at: number;
   session: string;
+}
+
+export interface DownloadLink {
+  url: string;
+  expires_at: number;
+  filename: string;
 }
 
 /** A request that failed: `status` 0 means that no answer came at all. `code` is the stable word of the problem document. */
@@ -156,6 +163,8 @@ export function videos(limit: number, cursor?: string): Promise<VideoPage> {
 export const video = (video: string) => call<Video>('GET', `/v1/videos/${id(video)}`);
 export const deleteVideo = (video: string) => call<void>('DELETE', `/v1/videos/${id(video)}`);
 export const playback = (video: string) => call<Playback>('POST', `/v1/videos/${id(video)}/playback`);
+export const download = (video: string, rendition: string) =>
+  call<DownloadLink>('POST', `/v1/videos/${id(video)}/downloads`, { rendition });
 export const posterUrl = (video: string) => `/v1/videos/${id(video)}/poster`;
 export const eventsUrl = (video?: string) => (video ? `/v1/events?video=${id(video)}` : '/v1/events');
 

@@ -8,6 +8,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 const LAYERS: &[&[&str]] = &[
     &["domain"],
     &["failpoint", "problem", "recent"],
+    &["representation"],
     &["audit", "blobs", "catalog", "doorbell", "keys", "kms", "links", "policy", "uploads"],
     &["storage"],
     &["edge", "ingest", "library", "notify", "worker"],
