@@ -29,8 +29,8 @@ use std::sync::Arc;
 /// Everything below `/t` and `/v`, spelled out for the router, whose wildcards match no empty segment.
 ///
 /// They are wildcards so that no path slips past the checks to a router's fallback. The api's key routes, being more specific, still come
-/// first.
-const PATHS: [&str; 12] = [
+/// first; below `/v` that takes a name for each piece, for a wildcard in the place of one would conflict with theirs.
+const PATHS: [&str; 18] = [
     "/t",
     "/t/",
     "/t//{*rest}",
@@ -42,7 +42,13 @@ const PATHS: [&str; 12] = [
     "/v//{*rest}",
     "/v/{video}",
     "/v/{video}/",
-    "/v/{video}/{*rest}",
+    "/v/{video}/{version}",
+    "/v/{video}/{version}/",
+    "/v/{video}/{version}/{rendition}",
+    "/v/{video}/{version}/{rendition}/",
+    "/v/{video}/{version}/{rendition}/{file}",
+    "/v/{video}/{version}/{rendition}/{file}/",
+    "/v/{video}/{version}/{rendition}/{file}/{*rest}",
 ];
 
 /// Whom an edge trusts.

@@ -60,11 +60,7 @@ impl<T: DeserializeOwned> FromRequest<State> for Json<T> {
             Err(JsonRejection::MissingJsonContentType(_)) => {
                 Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "send Content-Type: application/json"))
             }
-            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body-too-large",
-                "the body is larger than the API takes: send less at once",
-            )),
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
             Err(rejection) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed-body", rejection.body_text())),
         }
     }
@@ -77,6 +73,11 @@ impl<T: DeserializeOwned> OptionalFromRequest<State> for Json<T> {
         let is_empty = http_body::Body::is_end_stream(request.body());
         if is_empty { Ok(None) } else { <Self as FromRequest<State>>::from_request(request, state).await.map(Some) }
     }
+}
+
+/// The no to a body beyond the API's limit.
+pub(super) fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "the body is larger than the API takes: send less at once")
 }
 
 /// The address of the connection; headers such as `X-Forwarded-For` are not believed.

@@ -176,7 +176,21 @@ async fn the_public_routes_are_these() {
     for path in ["/v1", "/v1/nothing", "/v2/videos", "/server.json", "/admin.token", "/catalog.db"] {
         problem(anyone.send(Method::GET, path, &Value::Null).await, 404, unknown(path)).await;
     }
-    for path in ["/t", "/t/", "/t/x", "/t/x/v/y/z/master.m3u8", "/t/x/v/y/z/720p/keys/0", "/t//v/y/z/720p/keys/0", "/v", "/v/", "/v/x", "/v/y/z/master.m3u8", "/v/y/z/720p/keys/0", "/d/y/source", "/d/y/z/720p.mp4"] {
+    for path in [
+        "/t",
+        "/t/",
+        "/t/x",
+        "/t/x/v/y/z/master.m3u8",
+        "/t/x/v/y/z/720p/keys/0",
+        "/t//v/y/z/720p/keys/0",
+        "/v",
+        "/v/",
+        "/v/x",
+        "/v/y/z/master.m3u8",
+        "/v/y/z/720p/keys/0",
+        "/d/y/source",
+        "/d/y/z/720p.mp4",
+    ] {
         let answer = anyone.send(Method::GET, path, &Value::Null).await;
         assert_eq!(answer.status().as_u16(), 403, "{path}");
     }

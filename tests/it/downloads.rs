@@ -41,7 +41,10 @@ impl House {
 
     /// Asks for a link with a token.
     async fn ask(&self, token: &str, rendition: &str) -> Response {
-        self.server.client(token).send(Method::POST, &format!("/v1/videos/{}/downloads", self.video), &json!({ "rendition": rendition })).await
+        self.server
+            .client(token)
+            .send(Method::POST, &format!("/v1/videos/{}/downloads", self.video), &json!({ "rendition": rendition }))
+            .await
     }
 
     /// The administrator's link.
@@ -70,7 +73,22 @@ async fn bytes(response: Response) -> Vec<u8> {
 /// What ffmpeg decodes of one stream: a time in milliseconds and a digest for each picture, or piece of sound.
 fn decoded(input: &str, stream: &str) -> Vec<(i64, String)> {
     let mut command = Command::new("ffmpeg");
-    command.args(["-v", "error", "-xerror", "-i", input, "-map", stream, "-enc_time_base", "1:1000", "-fps_mode", "passthrough", "-f", "framemd5", "-"]);
+    command.args([
+        "-v",
+        "error",
+        "-xerror",
+        "-i",
+        input,
+        "-map",
+        stream,
+        "-enc_time_base",
+        "1:1000",
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "framemd5",
+        "-",
+    ]);
     let output = command.output().expect("ffmpeg is installed");
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && complaints.is_empty(), "{input}: {complaints}");
@@ -246,8 +264,14 @@ async fn each_download_is_written_down_first() {
     problem(follow(&signer.url(&place, now_s - 1).expect("signed"), &[]).await, 403, "policy-expired").await;
     let entries = server.catalog().await.audit_entries(Some(&house.video), 100).await.expect("entries");
     let downloads: Vec<_> = entries.iter().rev().filter(|entry| entry.action.starts_with("download")).collect();
-    let told: Vec<_> = downloads.iter().map(|entry| (entry.action.as_str(), entry.actor.as_str(), entry.decision.as_str(), entry.reason.as_str())).collect();
-    assert_eq!(told, [("download-link", "admin", "allow", "admin"), ("download", "admin", "allow", "admin"), ("download", "key:KX", "allow", "signed")]);
+    let told: Vec<_> = downloads
+        .iter()
+        .map(|entry| (entry.action.as_str(), entry.actor.as_str(), entry.decision.as_str(), entry.reason.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [("download-link", "admin", "allow", "admin"), ("download", "admin", "allow", "admin"), ("download", "key:KX", "allow", "signed")]
+    );
     assert_eq!(downloads[0].object, downloads[1].object, "the download names its link");
     server.make_unwritable("audit").await;
     for url in [&url, &elsewhere] {

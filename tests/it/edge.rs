@@ -315,8 +315,12 @@ async fn the_key_route_of_the_api_is_not_swallowed() {
         assert_eq!(body(house.request(Method::GET, &path, &[]).await).await, b"any-token 720p 3");
         assert_eq!(house.get(MASTER, &[]).await.status(), StatusCode::OK);
         assert_eq!(house.get(SEGMENT, &[]).await.status(), StatusCode::OK);
+        let (_, path) = path.split_once("any-token").expect("its token");
+        assert_eq!(body(house.request(Method::GET, path, &[]).await).await, b"by cookie");
         for beside in ["720p/keys", "720p/keys/", "720p/keys/3/4"] {
             problem(house.get(beside, &[]).await, 404, "not-found").await;
+            let (start, _) = path.split_once("/720p").expect("a rendition");
+            problem(house.request(Method::GET, &format!("{start}/{beside}"), &[]).await, 403, "signature-missing").await;
         }
         assert_eq!(house.request(Method::GET, "/healthz", &[]).await.status(), StatusCode::NOT_FOUND);
     }

@@ -115,10 +115,7 @@ fn folder(server: &Server, access: &Access, program: Program) -> Vec<Sent> {
         Program::Rclone => access.done(program, &["sync", source, "inbox:inbox/tree"]),
         Program::S3cmd => access.done(program, &["sync", &format!("{source}/"), "s3://inbox/tree/"]),
     };
-    vec![
-        Sent { file: one, collection: Some("tree"), title: "one" },
-        Sent { file: two, collection: Some("tree/deep"), title: "two" },
-    ]
+    vec![Sent { file: one, collection: Some("tree"), title: "one" }, Sent { file: two, collection: Some("tree/deep"), title: "two" }]
 }
 
 /// What needs no secret where it is sent from.
@@ -133,7 +130,9 @@ fn presigned(server: &Server, access: &Access) -> Vec<Sent> {
 fn empty(access: &Access, program: Program) {
     let key = "cardiology/2026/op 7.mp4";
     let (list, delete): (&[&str], Vec<String>) = match program {
-        Program::Aws1 | Program::Aws2 => (&["s3api", "list-objects-v2", "--bucket", "inbox", "--query", "Contents"], words(&["s3", "rm", &format!("s3://inbox/{key}")])),
+        Program::Aws1 | Program::Aws2 => {
+            (&["s3api", "list-objects-v2", "--bucket", "inbox", "--query", "Contents"], words(&["s3", "rm", &format!("s3://inbox/{key}")]))
+        }
         Program::Boto3 => (&["ls"], words(&["delete", key])),
         Program::Rclone => (&["lsf", "-R", "inbox:inbox"], words(&["deletefile", &format!("inbox:inbox/{key}")])),
         Program::S3cmd => (&["ls", "--recursive", "s3://inbox/"], words(&["del", &format!("s3://inbox/{key}")])),

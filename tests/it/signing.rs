@@ -80,7 +80,8 @@ impl House {
         let (_, path) = url.split_once("/v/").expect("a path");
         let base = format!("/v/{}", path.strip_suffix("/master.m3u8").expect("a master"));
         let master = admin.http.get(url).send().await.expect("an answer").text().await.expect("text");
-        let rendition = master.lines().find(|line| line.ends_with("/playlist.m3u8")).and_then(|line| line.split('/').next()).expect("a rendition");
+        let rendition =
+            master.lines().find(|line| line.ends_with("/playlist.m3u8")).and_then(|line| line.split('/').next()).expect("a rendition");
         Self { object: format!("{rendition}/000000-1.m4s"), base, server }
     }
 
@@ -91,7 +92,11 @@ impl House {
     async fn status(&self, url: &str) -> (u16, String) {
         let answer = self.server.anonymous().http.get(url).send().await.expect("an answer");
         let status = answer.status().as_u16();
-        let text = if status == 200 { String::new() } else { answer.json::<Value>().await.expect("json")["code"].as_str().unwrap_or("").to_owned() };
+        let text = if status == 200 {
+            String::new()
+        } else {
+            answer.json::<Value>().await.expect("json")["code"].as_str().unwrap_or("").to_owned()
+        };
         (status, text)
     }
 }
@@ -166,7 +171,8 @@ async fn botocore_and_we_sign_the_same() {
     for (signed, ours) in signed.as_array().expect("a list").iter().zip(expected) {
         assert_eq!(signed, &ours.expect("signed"));
     }
-    let verdicts = [(200, ""), (200, ""), (200, ""), (200, ""), (403, "policy-address"), (403, "canned-policy-playlist"), (403, "policy-expired")];
+    let verdicts =
+        [(200, ""), (200, ""), (200, ""), (200, ""), (403, "policy-address"), (403, "canned-policy-playlist"), (403, "policy-expired")];
     for (url, (status, code)) in signed.as_array().expect("a list").iter().zip(verdicts) {
         let url = url.as_str().expect("a url");
         assert_eq!(house.status(url).await, (status, code.to_owned()), "{url}");
@@ -191,8 +197,12 @@ async fn the_npm_signer_is_understood() {
             assert_eq!(house.status(url.as_str().expect("a url")).await, (200, String::new()), "{url}");
         }
         for (cookies, url) in [(&signed[2], &segment), (&signed[3], &master)] {
-            let pairs: Vec<String> =
-                cookies.as_object().expect("cookies").iter().map(|(name, value)| format!("{name}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))).collect();
+            let pairs: Vec<String> = cookies
+                .as_object()
+                .expect("cookies")
+                .iter()
+                .map(|(name, value)| format!("{name}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+                .collect();
             let answer = house.server.anonymous().http.get(url).header("cookie", pairs.join("; ")).send().await.expect("an answer");
             assert_eq!(answer.status().as_u16(), 200, "{pairs:?}");
         }
@@ -242,18 +252,36 @@ async fn a_playback_by_cookies_plays_and_can_be_revoked() {
     problem(key(signed.join("; ")).await.expect("an answer"), 403, "token-missing").await;
     assert_eq!(key(cookies.clone()).await.expect("an answer").bytes().await.expect("a key").len(), 16);
     let mut rows = server.rows().await;
-    sqlx::query("UPDATE playback_sessions SET revoked_at = 1 WHERE id = $1").bind(session["session"].as_str()).execute(&mut rows).await.expect("revoked");
+    sqlx::query("UPDATE playback_sessions SET revoked_at = 1 WHERE id = $1")
+        .bind(session["session"].as_str())
+        .execute(&mut rows)
+        .await
+        .expect("revoked");
     problem(key(cookies).await.expect("an answer"), 403, "not-allowed").await;
     let entries = server.catalog().await.audit_entries(Some(video), 100).await.expect("entries");
     let last = entries.iter().find(|entry| entry.action == "key").expect("a key's entry");
     assert_eq!((last.actor.as_str(), last.reason.as_str()), ("vera", "session-revoked"));
-    problem(viewer.send(Method::POST, &format!("/v1/videos/{video}/playback"), &json!({"delivery": "post"})).await, 400, "bad-delivery").await;
+    problem(viewer.send(Method::POST, &format!("/v1/videos/{video}/playback"), &json!({"delivery": "post"})).await, 400, "bad-delivery")
+        .await;
 }
 
 /// Plays a stream with cookies; gives how many pictures came.
 fn pictures(url: &str, cookies: &str) -> usize {
     let mut command = Command::new("ffmpeg");
-    command.args(["-v", "error", "-xerror", "-headers", &format!("Cookie: {cookies}\r\n"), "-i", url, "-map", "0:v:0", "-f", "framemd5", "-"]);
+    command.args([
+        "-v",
+        "error",
+        "-xerror",
+        "-headers",
+        &format!("Cookie: {cookies}\r\n"),
+        "-i",
+        url,
+        "-map",
+        "0:v:0",
+        "-f",
+        "framemd5",
+        "-",
+    ]);
     let output = command.output().expect("ffmpeg is installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text").lines().filter(|line| line.starts_with("0,")).count()

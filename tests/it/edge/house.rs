@@ -95,6 +95,7 @@ impl House {
             format!("{token} {rendition} {index}")
         };
         let keys = Router::new().route("/t/{token}/v/{video}/{version}/{rendition}/keys/{index}", get(answer));
+        let keys = keys.route("/v/{video}/{version}/{rendition}/keys/{index}", get(async || "by cookie"));
         Self::build(|edge| if first { keys.merge(edge) } else { edge.merge(keys) }, None, false).await
     }
 

@@ -1,7 +1,7 @@
 //! The server is killed while an object comes in: what was acknowledged becomes a video, once; what was not leaves nothing.
 
-use crate::crash::files;
 use crate::support::clips::clip;
+use crate::support::orphans::files;
 use crate::support::publishing::assert_published_once;
 use crate::support::s3::{Access, Program, arrived, noise, videos};
 use crate::support::server::Server;

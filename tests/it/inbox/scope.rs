@@ -37,7 +37,8 @@ async fn a_key_is_good_for_its_folder_of_the_inbox_only() {
     let ingest = entries.iter().find(|entry| entry.action == "inbox-ingest").expect("an entry");
     assert_eq!((ingest.actor.as_str(), ingest.object.as_deref(), ingest.decision.as_str()), ("ada", Some(&*access.id), "allow"));
     let keyring: Value = serde_json::from_str(&std::fs::read_to_string(server.data().join("keyring.json")).expect("reads")).expect("json");
-    let house = access.with_pair(keyring["s3_access_key_id"].as_str().expect("text"), keyring["s3_secret_access_key"].as_str().expect("text"));
+    let house =
+        access.with_pair(keyring["s3_access_key_id"].as_str().expect("text"), keyring["s3_secret_access_key"].as_str().expect("text"));
     assert!(house.refused(Program::Aws2, &put("inbox", "cardiology/a.bin", file)).contains("AccessDenied"));
     assert_eq!(videos(&catalog).await.len(), 1);
     assert!(refusals(&server, 4).await >= 4);
@@ -85,7 +86,12 @@ async fn keys_are_their_owners() {
     let ids = async |client: &Client| {
         let list = client.get("/v1/s3-credentials").await;
         assert!(!list.to_string().contains(secret));
-        list["credentials"].as_array().expect("a list").iter().map(|key| key["access_key_id"].as_str().expect("an id").to_owned()).collect::<Vec<_>>()
+        list["credentials"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|key| key["access_key_id"].as_str().expect("an id").to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!((ids(&ada).await, ids(&bob).await, ids(&admin).await), (vec![id.to_owned()], vec![], vec![id.to_owned()]));
     for file in ["catalog.db", "catalog.db-wal"] {
@@ -112,7 +118,7 @@ async fn a_closed_inbox_takes_nothing() {
     let mut server = Server::start();
     let access = server.access("ada", "");
     server.restart(&[("THEATRUM_INBOX__ENABLED", "false")]);
-    let access = Access { endpoint: server.s3_url(), ..access };
+    let access = access.at(server.s3_url());
     assert!(access.refused(Program::Aws2, &["s3", "ls"]).contains("InvalidAccessKeyId"));
     let admin = server.client(&server.admin_token());
     problem(admin.send(Method::POST, "/v1/s3-credentials", &json!({})).await, 409, "inbox-closed").await;

@@ -56,7 +56,11 @@ async fn a_policy_is_signed_as_it_is() {
     let server = Server::start();
     let url = format!("{}{NO_VIDEO}", server.url());
     let file = server.scratch().join("policy.json");
-    let text = format!("{{ \"Statement\": [ {{\"Resource\":\"{}/*\",\"Condition\":{{\"DateLessThan\":{{\"AWS:EpochTime\":{}}}}}}} ] }}\n", server.url(), now_s() + 60);
+    let text = format!(
+        "{{ \"Statement\": [ {{\"Resource\":\"{}/*\",\"Condition\":{{\"DateLessThan\":{{\"AWS:EpochTime\":{}}}}}}} ] }}\n",
+        server.url(),
+        now_s() + 60
+    );
     std::fs::write(&file, &text).expect("written");
     let path = file.to_str().expect("a path");
     let signed = printed(&server, &["sign", &url, "--policy", path]);
@@ -90,7 +94,9 @@ async fn every_act_with_a_key_is_written_down() {
     problem(admin.send(Method::POST, "/v1/signing-keys/K1/activate", &Value::Null).await, 409, "no-private-key").await;
     let link = json!({"url": "https://h.example/x", "expires_at": (now_s() + 60) * 1000});
     admin.post("/v1/signed-links", &link).await;
-    for (member, value, code) in [("expires_at", json!(1), "bad-lifetime"), ("ip", json!("::1"), "bad-network"), ("url", json!("/x"), "bad-link-url")] {
+    for (member, value, code) in
+        [("expires_at", json!(1), "bad-lifetime"), ("ip", json!("::1"), "bad-network"), ("url", json!("/x"), "bad-link-url")]
+    {
         let mut link = link.clone();
         link[member] = value;
         problem(admin.send(Method::POST, "/v1/signed-links", &link).await, 400, code).await;
@@ -107,7 +113,9 @@ async fn every_act_with_a_key_is_written_down() {
     assert_eq!(admin.get("/v1/signing-keys").await["signing_keys"].as_array().expect("keys").len(), 2, "none was made, none revoked");
     ok(admin.send(Method::DELETE, &format!("/v1/signing-keys/{id}"), &Value::Null).await).await;
     problem(admin.send(Method::DELETE, &format!("/v1/signing-keys/{id}"), &Value::Null).await, 404, "not-found").await;
-    let actions: Vec<String> = server.catalog().await.audit_entries(None, 100).await.expect("entries").into_iter().rev().map(|entry| entry.action).collect();
-    let of_keys: Vec<&str> = actions.iter().map(String::as_str).filter(|action| action.starts_with("signing-key") || *action == "link-sign").collect();
+    let actions: Vec<String> =
+        server.catalog().await.audit_entries(None, 100).await.expect("entries").into_iter().rev().map(|entry| entry.action).collect();
+    let of_keys: Vec<&str> =
+        actions.iter().map(String::as_str).filter(|action| action.starts_with("signing-key") || *action == "link-sign").collect();
     assert_eq!(of_keys, ["signing-key-create", "signing-key-import", "link-sign", "signing-key-revoke"]);
 }

@@ -69,6 +69,13 @@ impl Access {
         self.with_pair(&self.id, secret)
     }
 
+    /// The same key at an endpoint that has moved.
+    pub fn at(self, endpoint: String) -> Self {
+        let access = Self { endpoint, ..self };
+        access.configure();
+        access
+    }
+
     /// Another key at the same endpoint, with a folder of its own for what the clients write.
     pub fn with_pair(&self, id: &str, secret: &str) -> Self {
         let home = self.home.join(format!("home-{:x}", rand::random::<u32>()));
@@ -84,12 +91,16 @@ impl Access {
         let host = endpoint.trim_start_matches("http://");
         let write = |name: &str, text: String| std::fs::write(home.join(name), text).expect("written");
         write("aws", format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n"));
-        let rclone = format!("[inbox]\ntype = s3\nprovider = Other\naccess_key_id = {id}\nsecret_access_key = {secret}\nendpoint = {endpoint}\n");
+        let rclone =
+            format!("[inbox]\ntype = s3\nprovider = Other\naccess_key_id = {id}\nsecret_access_key = {secret}\nendpoint = {endpoint}\n");
         write("rclone.conf", rclone);
         let s3cmd =
             format!("[default]\naccess_key = {id}\nsecret_key = {secret}\nhost_base = {host}\nhost_bucket = {host}\nuse_https = False\n");
         write("s3cmd.conf", s3cmd);
-        write("aws.conf", "[default]\nregion = us-east-1\nmax_attempts = 1\ns3 =\n  multipart_threshold = 5MB\n  multipart_chunksize = 5MB\n".to_owned());
+        write(
+            "aws.conf",
+            "[default]\nregion = us-east-1\nmax_attempts = 1\ns3 =\n  multipart_threshold = 5MB\n  multipart_chunksize = 5MB\n".to_owned(),
+        );
     }
 
     /// Runs a client to its end.
@@ -127,15 +138,22 @@ impl Access {
             Program::S3cmd => "s3cmd",
         });
         // Nothing of whoever runs the tests: no settings, no proxies, no certificates.
-        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", &self.home).env("LC_ALL", "C.UTF-8").env("NO_PROXY", "*");
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", &self.home)
+            .env("LC_ALL", "C.UTF-8")
+            .env("NO_PROXY", "*");
         command.env("AWS_SHARED_CREDENTIALS_FILE", self.home.join("aws")).env("AWS_CONFIG_FILE", self.home.join("aws.conf"));
         match program {
-            Program::Aws1 => drop(command.env("PYTHONPATH", &packages).arg(packages.join("bin/aws")).args(["--endpoint-url", &self.endpoint])),
-            Program::Aws2 => drop(command.args(["--endpoint-url", &self.endpoint])),
-            Program::Boto3 => drop(command.env("PYTHONPATH", &packages).arg(script).args([&self.endpoint, &self.id, &self.secret])),
-            Program::Rclone => drop(command.arg("--config").arg(self.home.join("rclone.conf")).args(["--retries", "1", "--low-level-retries", "1"])),
-            Program::S3cmd => drop(command.arg("-c").arg(self.home.join("s3cmd.conf")).args(["--no-progress", "--max-retries=1"])),
-        }
+            Program::Aws1 => command.env("PYTHONPATH", &packages).arg(packages.join("bin/aws")).args(["--endpoint-url", &self.endpoint]),
+            Program::Aws2 => command.args(["--endpoint-url", &self.endpoint]),
+            Program::Boto3 => command.env("PYTHONPATH", &packages).arg(script).args([&self.endpoint, &self.id, &self.secret]),
+            Program::Rclone => {
+                command.arg("--config").arg(self.home.join("rclone.conf")).args(["--retries", "1", "--low-level-retries", "1"])
+            }
+            Program::S3cmd => command.arg("-c").arg(self.home.join("s3cmd.conf")).args(["--no-progress", "--max-retries=1"]),
+        };
         command
     }
 }
@@ -152,7 +170,7 @@ pub fn noise(folder: &Path, name: &str, size_bytes: usize) -> PathBuf {
 
 /// Every video, newest first.
 pub async fn videos(catalog: &Catalog) -> Vec<Video> {
-    let listing = Listing { unready: Unready::Everyones, collection: None, before: None, limit: 1_000 };
+    let listing = Listing { unready: Unready::Everyones, filter: Default::default(), before: None, limit: 1_000 };
     catalog.videos(&listing).await.expect("videos")
 }
 
