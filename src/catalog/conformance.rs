@@ -10,6 +10,7 @@ mod migrations;
 mod quotas;
 mod races;
 mod rows;
+mod signing_keys;
 mod text;
 mod uploads;
 mod versions;
