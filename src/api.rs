@@ -5,10 +5,14 @@
 
 mod auth;
 mod collections;
+mod conditional;
 mod document;
+mod editing;
 mod health;
+mod idempotency;
 mod jobs;
 mod page;
+mod paging;
 mod path;
 mod playback;
 mod problems;
@@ -84,6 +88,8 @@ pub fn router(state: State) -> crate::domain::Result<Router> {
         .fallback(page::serve)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(state.clone(), idempotency::once))
+        .layer(from_fn(conditional::conditional))
         .layer(Extension(document::Document::new(&document)))
         .layer(from_fn_with_state(state.clone(), count_refusals))
         .layer(from_fn_with_state(state.clone(), site::headers))
@@ -104,7 +110,7 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(uploads::declare))
         .routes(routes!(uploads::finish))
         .routes(routes!(videos::list))
-        .routes(routes!(videos::show, videos::delete))
+        .routes(routes!(videos::show, videos::delete, editing::edit))
         .routes(routes!(videos::poster))
         .routes(routes!(playback::watch))
         .routes(routes!(collections::list))

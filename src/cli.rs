@@ -47,7 +47,7 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Upload files and follow them until they can be watched.
     Publish(publish::PublishArgs),
-    /// List, show and delete videos.
+    /// List, show, edit and delete videos.
     #[command(subcommand)]
     Videos(videos::VideosCommand),
     /// List the jobs that make videos.
@@ -176,6 +176,7 @@ mod tests {
             "theatrum publish",
             "theatrum publish a.mp4 --wait never",
             "theatrum videos show ../../etc/passwd",
+            "theatrum videos edit 0123456789abcdef0123456789abcdef",
             "theatrum jobs list --state lost",
             "theatrum quotas set 1GB",
             "theatrum quotas set --user a --collection b 1GB",

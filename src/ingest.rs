@@ -85,15 +85,16 @@ pub enum Finished {
 }
 
 impl Ingest {
-    /// Opens an upload for `owner` and makes the root key of the video it will become. `OutOfSpace` when the disk has no room for it, or the
-    /// quota of the owner or the collection: whatever way a file comes in, it is asked here.
+    /// Opens an upload for `owner`, or finds the one that the same request opened before (see [`Request::ids`]), and makes the root key of the
+    /// video it will become. `OutOfSpace` when the disk has no room for it, or the quota of the owner or the collection: whatever way a file
+    /// comes in, it is asked here.
     pub async fn begin(&self, owner: &str, request: Request) -> Result<Upload> {
         let _turn = self.storage.room_for(request.size_bytes).await?;
-        let video = VideoId::new();
+        let (id, video) = request.ids.unwrap_or_else(|| (UploadId::new(), VideoId::new()));
         let (_, wrapped) = self.keys.make(&video).await?;
         let lifetime_ms = i64::try_from(self.limits.lifetime.as_millis()).unwrap_or(i64::MAX);
         let mut upload = Upload {
-            id: UploadId::new(),
+            id,
             video,
             owner: owner.to_owned(),
             part_size_bytes: part_size_bytes(request.size_bytes, self.limits.part_size_bytes),
@@ -105,11 +106,14 @@ impl Ingest {
             expires_at: 0,
         };
         transaction!(self.catalog, |tx| {
+            if let Some(begun) = tx.find_upload(&upload.id).await? {
+                return Ok(begun);
+            }
             self.storage.within_quotas(&mut tx, &upload).await?;
             upload.expires_at = tx.now().await?.saturating_add(lifetime_ms);
-            tx.insert_upload(&upload, &wrapped).await
-        })?;
-        Ok(upload)
+            tx.insert_upload(&upload, &wrapped).await?;
+            Ok(upload.clone())
+        })
     }
 
     /// Declares parts and gives a URL for each, as often as wanted. The URL signs the digest, the row keeps the length.

@@ -26,6 +26,8 @@ pub enum Action<'a> {
     See(&'a Video),
     /// Play a video, or go on playing it.
     Watch(&'a Video),
+    /// Give a video another title or collection.
+    Edit(&'a Video),
     /// Delete a video.
     Delete(&'a Video),
     /// List jobs; the listing is limited to the actor's own videos.
@@ -85,7 +87,9 @@ pub fn decide(actor: &Actor, action: Action<'_>) -> Decision {
         Action::List => Decision::Allow("signed-in"),
         Action::Upload | Action::ListJobs | Action::UseInbox if is_author => Decision::Allow("author"),
         Action::UseUpload(owner) | Action::KeepAccessKeys(owner) if owns(owner) => Decision::Allow("owner"),
-        Action::See(video) | Action::Watch(video) | Action::Delete(video) if owns(&video.owner) => Decision::Allow("owner"),
+        Action::See(video) | Action::Watch(video) | Action::Edit(video) | Action::Delete(video) if owns(&video.owner) => {
+            Decision::Allow("owner")
+        }
         Action::See(video) | Action::Watch(video) if video.state == State::Ready => Decision::Allow("published"),
         _ => Decision::Deny("role"),
     }
@@ -139,6 +143,8 @@ mod tests {
             (Action::Watch(&own), [true, true, false]),
             (Action::Watch(&others_ready), [true, true, true]),
             (Action::Watch(&others_new), [true, false, false]),
+            (Action::Edit(&own), [true, true, false]),
+            (Action::Edit(&others_ready), [true, false, false]),
             (Action::Delete(&own), [true, true, false]),
             (Action::Delete(&others_ready), [true, false, false]),
             (Action::ListJobs, [true, true, false]),

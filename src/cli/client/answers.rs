@@ -176,6 +176,17 @@ pub struct VideoPage {
     pub next_cursor: Option<String>,
 }
 
+/// What is to change of a video; what is absent stays.
+#[derive(Debug, Default, Serialize)]
+pub struct VideoChanges<'a> {
+    /// Another title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<&'a str>,
+    /// Another collection; null for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collection: Option<Option<&'a Name>>,
+}
+
 /// A session for watching.
 #[derive(Debug, Deserialize)]
 pub struct Playback {
@@ -183,11 +194,14 @@ pub struct Playback {
     pub playback_url: String,
 }
 
-/// A list of jobs.
+/// A page of jobs.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct JobList {
     /// The jobs.
     pub jobs: Vec<Job>,
+    /// Where the next page begins, if there is one.
+    #[serde(default, skip_serializing)]
+    pub next_cursor: Option<String>,
 }
 
 /// A job.
@@ -225,11 +239,14 @@ pub struct Job {
     pub last_error: Option<String>,
 }
 
-/// All dead letters.
+/// A page of dead letters.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DeadList {
     /// The letters.
     pub dead: Vec<DeadLetter>,
+    /// Where the next page begins, if there is one.
+    #[serde(default, skip_serializing)]
+    pub next_cursor: Option<String>,
 }
 
 /// A job that failed for good; cause, stderr_tail and payload only when asked for by its id.

@@ -52,7 +52,14 @@ impl Server {
         let made: Value = serde_json::from_slice(&output.stdout).expect("json");
         let text = |field: &str| made[field].as_str().expect("text").to_owned();
         assert_eq!((text("endpoint_url"), text("bucket")), (self.s3_url(), "inbox".to_owned()));
-        Access::new(self.s3_url(), &text("access_key_id"), &text("secret_access_key"), self.scratch())
+        let access = Access {
+            endpoint: self.s3_url(),
+            id: text("access_key_id"),
+            secret: text("secret_access_key"),
+            home: self.scratch().to_owned(),
+        };
+        access.configure();
+        access
     }
 }
 
@@ -69,15 +76,11 @@ impl Access {
         access
     }
 
-    /// Another key at the same endpoint.
+    /// Another key at the same endpoint, with a folder of its own for what the clients write.
     pub fn with_pair(&self, id: &str, secret: &str) -> Self {
-        Self::new(self.endpoint.clone(), id, secret, self.home.parent().expect("a folder"))
-    }
-
-    fn new(endpoint: String, id: &str, secret: &str, scratch: &Path) -> Self {
-        let home = scratch.join(format!("home-{:08x}", rand::random::<u32>()));
+        let home = self.home.join(format!("home-{:x}", rand::random::<u32>()));
         std::fs::create_dir_all(&home).expect("a folder");
-        let access = Self { endpoint, id: id.to_owned(), secret: secret.to_owned(), home };
+        let access = Self { endpoint: self.endpoint.clone(), id: id.to_owned(), secret: secret.to_owned(), home };
         access.configure();
         access
     }
@@ -149,7 +152,7 @@ impl Access {
             Program::Rclone => {
                 command.arg("--config").arg(self.home.join("rclone.conf")).args(["--retries", "1", "--low-level-retries", "1"])
             }
-            Program::S3cmd => command.arg("-c").arg(self.home.join("s3cmd.conf")).arg("--no-progress"),
+            Program::S3cmd => command.arg("-c").arg(self.home.join("s3cmd.conf")).args(["--no-progress", "--max-retries=1"]),
         };
         command
     }
@@ -167,7 +170,7 @@ pub fn noise(folder: &Path, name: &str, size_bytes: usize) -> PathBuf {
 
 /// Every video, newest first.
 pub async fn videos(catalog: &Catalog) -> Vec<Video> {
-    let listing = Listing { unready: Unready::Everyones, collection: None, before: None, limit: 1_000 };
+    let listing = Listing { unready: Unready::Everyones, filter: Default::default(), before: None, limit: 1_000 };
     catalog.videos(&listing).await.expect("videos")
 }
 
