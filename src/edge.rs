@@ -5,7 +5,6 @@
 
 mod conditional;
 mod delivery;
-mod encoding;
 mod origin;
 mod playlist;
 mod range;
