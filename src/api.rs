@@ -84,17 +84,19 @@ pub fn router(state: State) -> crate::domain::Result<Router> {
     let (routes, annotated) = routes().split_for_parts();
     let document =
         document::complete(&annotated).map_err(|error| crate::domain::Error::internal("could not write the API's document", error))?;
-    Ok(routes
+    let plain: Router = routes
         .fallback(page::serve)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(state.clone(), idempotency::once))
-        .layer(from_fn(conditional::conditional))
         .layer(Extension(document::Document::new(&document)))
+        .layer(from_fn_with_state(state.clone(), idempotency::once))
+        .with_state(state.clone());
+    Ok(plain
+        .clone()
+        .layer(from_fn_with_state(plain, conditional::conditional))
         .layer(from_fn_with_state(state.clone(), count_refusals))
-        .layer(from_fn_with_state(state.clone(), site::headers))
-        .layer(from_fn(identify))
-        .with_state(state))
+        .layer(from_fn_with_state(state, site::headers))
+        .layer(from_fn(identify)))
 }
 
 /// Every route with its annotation. Only `routes!` brings one in, so none is undocumented.

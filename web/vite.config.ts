@@ -1,6 +1,7 @@
 // How the page is built: hashed files under /assets/, nothing inlined (the Content-Security-Policy forbids it).
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import type { Plugin } from 'vite';
@@ -33,5 +34,7 @@ export default defineConfig({
   },
   worker: { format: 'es' },
   server: { proxy: { '/v1': server, '/t': server } },
+  // The client for others is tested here, where its one dependency is installed.
+  resolve: { alias: { 'openapi-fetch': fileURLToPath(new URL('node_modules/openapi-fetch', import.meta.url)) } },
   test: { include: ['test/**/*.test.ts'], environment: 'node' },
 });

@@ -80,7 +80,7 @@ pub(super) async fn watch(Api(api): Api<State>, SignedIn { caller, .. }: SignedI
     params(("token" = String, Path, description = "The session's playback token."), ("video" = Id, Path), ("version" = Id, Path),
         ("rendition" = String, Path), ("index" = u32, Path)),
     responses((status = OK, description = "16 bytes.", body = Vec<u8>, content_type = "application/octet-stream")),
-    extensions(("x-problems" = json!(["token-missing", "token-malformed", "token-signature", "token-expired", "token-other-video",
+    extensions(("x-problems" = json!(["403 token-missing", "403 token-malformed", "403 token-signature", "403 token-expired", "token-other-video",
         "malformed-rendition", "not-found", "not-allowed", "audit-unavailable"]))))]
 pub(super) async fn key(
     Api(api): Api<State>,

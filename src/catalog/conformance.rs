@@ -3,6 +3,7 @@
 mod collections;
 mod guards;
 mod idempotency;
+mod inbox;
 mod isolation;
 mod jobs;
 mod migrations;

@@ -160,7 +160,7 @@ fn kept(path: &str, status: u16) -> &'static str {
 async fn the_public_routes_are_these() {
     let server = Server::start();
     let anyone = server.anonymous();
-    for path in ["/healthz", "/readyz", "/v1/openapi.json", "/", "/signin", &format!("/watch/{NO_ID}")] {
+    for path in ["/healthz", "/readyz", "/v1/openapi.json", "/", "/signin", "/docs/api", &format!("/watch/{NO_ID}")] {
         let status = anyone.send(Method::GET, path, &Value::Null).await.status().as_u16();
         assert_eq!(status, 200, "{path}: the page is built by `make test` and by `scripts/web`");
     }

@@ -95,7 +95,7 @@ fn every_code_that_a_handler_names_is_known() {
     let mut annotated = serde_json::to_value(super::super::routes().get_openapi()).expect("json");
     for (path, method, operation) in operations(&mut annotated) {
         for code in operation[OWN_PROBLEMS].as_array().into_iter().flatten() {
-            assert!(known(code.as_str().unwrap_or_default()).is_some(), "{method} {path}: {code} is not in src/api/problems.rs");
+            assert!(named_problem(code.as_str().unwrap_or_default()).is_some(), "{method} {path}: {code} is not in src/api/problems.rs");
         }
     }
     let order: Vec<_> = CODES.iter().map(|known| (known.status, known.code)).collect();

@@ -71,7 +71,8 @@ class SessionStore {
   }
 
   #toSignIn(): void {
-    if (router.route.name === 'signin') return;
+    // The reference is there for everyone.
+    if (router.route.name === 'signin' || router.route.name === 'reference') return;
     const here = location.pathname + location.search;
     router.go(here === '/' ? '/signin' : `/signin?next=${encodeURIComponent(here)}`, { replace: true, quiet: !this.known });
   }
