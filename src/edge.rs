@@ -5,7 +5,6 @@
 //! bytes leave.
 
 mod delivery;
-mod encoding;
 mod origin;
 mod playlist;
 mod representation;

@@ -11,6 +11,7 @@ pub mod config;
 pub mod domain;
 pub mod doorbell;
 pub mod edge;
+pub mod encoding;
 pub mod failpoint;
 pub mod ingest;
 pub mod keys;

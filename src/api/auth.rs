@@ -13,13 +13,10 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The page's cookie.
 pub(super) const COOKIE_NAME: &str = "theatrum_session";
-
-/// A body is a few kilobytes; who sends it byte by byte holds a connection for nothing.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Extractor: someone with a valid access token. Everyone else gets 401.
 #[derive(Debug)]
@@ -58,9 +55,7 @@ impl<T: DeserializeOwned> FromRequest<State> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &State) -> std::result::Result<Self, Problem> {
-        let read = tokio::time::timeout(BODY_WITHIN, <axum::Json<T> as FromRequest<State>>::from_request(request, state)).await;
-        let slow = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", "the body did not arrive in time: send it at once");
-        match read.map_err(slow)? {
+        match <axum::Json<T> as FromRequest<State>>::from_request(request, state).await {
             Ok(axum::Json(body)) => Ok(Self(body)),
             Err(JsonRejection::MissingJsonContentType(_)) => {
                 Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "send Content-Type: application/json"))

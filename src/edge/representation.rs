@@ -1,9 +1,10 @@
 //! What can be sent for a key: its bytes, or where they are, and the headers that describe them.
 
+use super::State;
 use super::playlist::{MAX_PLAYLIST_BYTES, Playlist};
-use super::{State, encoding};
 use crate::blobs::{CacheRule, Key, Meta};
 use crate::domain::{Error, Result};
+use crate::encoding::accepts_gzip;
 use crate::representation::{Answer, Description, Validators};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY};
@@ -56,7 +57,7 @@ impl Representation {
             return Err(Error::internal("the playlist is too large to be served", format!("{} bytes at {key}", meta.size_bytes)));
         }
         let playlist = Playlist::new(edge.origin.read(key).await?);
-        let (content, etag, coding) = if encoding::accepts_gzip(headers) {
+        let (content, etag, coding) = if accepts_gzip(headers) {
             (edge.compressor.gzip(&playlist).await?, playlist.gzip_etag(), Coding::Gzip)
         } else {
             (playlist.content.clone(), playlist.etag(), Coding::Plain)
