@@ -1,12 +1,13 @@
 //! The HTTP API and the page. Each handler is: extract, one use case, view.
 //!
-//! Public routes, all of them: `/healthz`, `/readyz`, `/v1/openapi.json`, `POST /v1/session`, the page's files, and the key endpoint, which
-//! is guarded by its playback token. Everything else asks for an access token (invariant 9).
+//! Public routes, all of them: `/healthz`, `/readyz`, `/v1/openapi.json`, `POST /v1/session`, the page's files, the key endpoints, which are
+//! guarded by their playback token, and downloads, by their signed link. Everything else asks for an access token (invariant 9).
 
 mod auth;
 mod collections;
 mod conditional;
 mod document;
+mod downloads;
 mod editing;
 mod health;
 mod idempotency;
@@ -21,6 +22,7 @@ mod quotas;
 mod s3_credentials;
 mod schema;
 mod session;
+mod signing_keys;
 mod site;
 mod stream;
 mod tokens;
@@ -115,6 +117,7 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(videos::show, videos::delete, editing::edit))
         .routes(routes!(videos::poster))
         .routes(routes!(playback::watch))
+        .routes(routes!(downloads::create))
         .routes(routes!(collections::list))
         .routes(routes!(stream::events))
         .routes(routes!(jobs::list))
@@ -123,13 +126,19 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(jobs::redrive))
         .routes(routes!(quotas::list))
         .routes(routes!(quotas::set))
+        .routes(routes!(signing_keys::create, signing_keys::list))
+        .routes(routes!(signing_keys::revoke))
+        .routes(routes!(signing_keys::activate))
+        .routes(routes!(signing_keys::sign))
         .fallback(unknown_route);
-    let (schemas, paths, key) = routes!(playback::key);
-    OpenApiRouter::new()
-        .nest("/v1", v1)
-        .routes((schemas, paths, key.fallback(playback::wrong_method)))
-        .routes(routes!(health::alive))
-        .routes(routes!(health::ready))
+    let mut streams = OpenApiRouter::new();
+    for (schemas, paths, key) in [routes!(playback::key), routes!(playback::session_key)] {
+        streams = streams.routes((schemas, paths, key.fallback(playback::wrong_method)));
+    }
+    for (schemas, paths, file) in [routes!(downloads::rendition), routes!(downloads::source)] {
+        streams = streams.routes((schemas, paths, file.fallback(downloads::wrong_method)));
+    }
+    streams.nest("/v1", v1).routes(routes!(health::alive)).routes(routes!(health::ready))
 }
 
 /// Counts every refusal by address and reason, those that look like 404 too (invariant 8).

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod collections;
 #[cfg(test)]
 mod conformance;
+pub mod downloads;
 pub mod idempotency;
 pub mod inbox;
 pub mod jobs;
@@ -17,6 +18,7 @@ pub mod playback;
 mod postgres;
 pub mod quotas;
 pub mod room;
+pub mod signing_keys;
 mod sql;
 mod sqlite;
 pub mod uploads;

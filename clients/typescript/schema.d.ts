@@ -4,6 +4,46 @@
  */
 
 export interface paths {
+    "/d/{video}/source": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download the original file.
+         * @description Byte for byte as it was uploaded, for whoever comes with a signed link. Ranges are honoured.
+         */
+        get: operations["download_source"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/d/{video}/{version}/{file}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download a rendition.
+         * @description Pictures and sound as one MP4, for whoever comes with a signed link. Ranges are honoured.
+         */
+        get: operations["download_rendition"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -56,6 +96,27 @@ export interface paths {
          * @description For players, which find this address in their playlists. Whether the viewer may still watch is decided anew each time.
          */
         get: operations["read_key"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v/{video}/{version}/{rendition}/keys/{index}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the key of a run of segments, by cookie.
+         * @description For players whose playback was begun with `{"delivery": "cookies"}`: the session's token is in a cookie. Whether the viewer may still watch
+         *     is decided anew each time; CloudFront's own cookies open no key.
+         */
+        get: operations["read_key_by_cookie"];
         put?: never;
         post?: never;
         delete?: never;
@@ -316,6 +377,90 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/signed-links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign a URL or cookies.
+         * @description For administrators: CloudFront's scheme, with the active key or another of the server's. It is written down before it leaves.
+         */
+        post: operations["sign_link"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/signing-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the signing keys.
+         * @description For administrators; oldest first.
+         */
+        get: operations["list_signing_keys"];
+        put?: never;
+        /**
+         * Make or import a signing key.
+         * @description For administrators. A new key pair is trusted from now on, and signs if no other does; its private half never leaves the server.
+         */
+        post: operations["create_signing_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/signing-keys/{key_pair_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke a signing key.
+         * @description For administrators. Whatever it signed opens nothing from now on; its private half is deleted.
+         */
+        delete: operations["revoke_signing_key"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/signing-keys/{key_pair_id}/activate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let a key sign.
+         * @description For administrators. Links are signed with it from now on; the key that did before stays trusted until it is revoked.
+         */
+        post: operations["activate_signing_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/tokens": {
         parameters: {
             query?: never;
@@ -465,6 +610,27 @@ export interface paths {
         patch: operations["edit_video"];
         trace?: never;
     };
+    "/v1/videos/{id}/downloads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get a link to a download.
+         * @description Owners and administrators may download renditions and the source; viewers, where the operator allows it, renditions. The link is signed by
+         *     CloudFront's scheme, with a canned policy, and good for a short time.
+         */
+        post: operations["create_download"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/videos/{id}/playback": {
         parameters: {
             query?: never;
@@ -476,7 +642,8 @@ export interface paths {
         put?: never;
         /**
          * Begin to watch.
-         * @description Decides whether the caller may watch, writes that down, and opens a session. Any HLS player plays its URL, without cookies or headers.
+         * @description Decides whether the caller may watch, writes that down, and opens a session. Any HLS player plays its URL, without cookies or headers. With
+         *     `{"delivery": "cookies"}` the URL holds no secret; the answer sets the cookies that open it, for browsers on this site.
          */
         post: operations["begin_playback"];
         delete?: never;
@@ -511,6 +678,11 @@ export interface components {
          * @example THEATRUMU0123456789A
          */
         AccessKey: string;
+        /**
+         * @description What a signing key computes with.
+         * @enum {string}
+         */
+        AlgorithmWord: "rsa" | "ecdsa";
         /** @description An upload that has begun. */
         BegunUpload: {
             /** @description When it is dropped unless finished. */
@@ -570,6 +742,19 @@ export interface components {
             sha256: components["schemas"]["Sha256"];
             /** Format: int64 */
             size_bytes: number;
+        };
+        /**
+         * @description How the player gets at the stream.
+         * @enum {string}
+         */
+        DeliveryWord: "token" | "cookies";
+        /** @description A link to a file. */
+        Download: {
+            expires_at: components["schemas"]["Moment"];
+            /** @description What the file will be called. */
+            filename: string;
+            /** @description A secret: whoever has it can download the file until it expires. A download that has begun goes on. */
+            url: string;
         };
         /** @description An upload that has become a video. */
         FinishedUpload: {
@@ -653,6 +838,15 @@ export interface components {
          * @example 1790000000000
          */
         Moment: number;
+        /** @description What is wanted of a video. */
+        NewDownload: {
+            /** @description `source` for the original file, or the name of a rendition, for an MP4 with its pictures and the sound. */
+            rendition: string;
+        };
+        /** @description How the player wants to get at the stream. */
+        NewPlayback: {
+            delivery?: components["schemas"]["DeliveryWord"] | null;
+        };
         /** @description The limit that a user or a collection shall have. */
         NewQuota: {
             /**
@@ -667,6 +861,31 @@ export interface components {
             prefix?: string | null;
             /** @description Whose videos come in by it, for administrators; absent: the caller's. Another's key has the role author. */
             subject?: string | null;
+        };
+        /** @description What is to be signed. Any condition but `expires_at` asks for a custom policy. */
+        NewSignedLink: {
+            /** @description Cookies instead of a URL. */
+            cookies?: boolean;
+            expires_at?: components["schemas"]["Moment"] | null;
+            /** @description One IPv4 address, or a range of them as 192.0.2.0/24. */
+            ip?: string | null;
+            /** @description Another key pair than the active one. */
+            key_pair_id?: string | null;
+            not_before?: components["schemas"]["Moment"] | null;
+            /** @description A custom policy, signed as it is, instead of the members above. */
+            policy?: string | null;
+            /** @description The URLs that it opens: `*` and `?` are wildcards. */
+            resource?: string | null;
+            /** @description The whole URL. */
+            url: string;
+        };
+        /** @description The key pair that is wanted: a new one, or a public key whose private half signs elsewhere. */
+        NewSigningKey: {
+            algorithm?: components["schemas"]["AlgorithmWord"] | null;
+            /** @description What an imported key is called in links: the id that CloudFront gave it. */
+            key_pair_id?: string | null;
+            /** @description To import: PEM, RSA of at least 2048 bits or ECDSA on P-256. */
+            public_key?: string | null;
         };
         /** @description The token that is wanted. */
         NewToken: {
@@ -718,7 +937,7 @@ export interface components {
         /** @description A session of one viewer with one version of a video. */
         Playback: {
             expires_at: components["schemas"]["Moment"];
-            /** @description The master playlist. A secret: whoever has it can watch until it expires. */
+            /** @description The master playlist. A secret, unless cookies open it: whoever has it can watch until it expires. */
             playback_url: string;
             session: components["schemas"]["Id"];
         };
@@ -827,6 +1046,8 @@ export interface components {
             s3_origin: string;
             /** @description The person or machine. */
             subject: string;
+            /** @description Whether whoever may watch a ready video may download its renditions. */
+            viewers_may_download: boolean;
         };
         /** @description SHA-256 in hexadecimal. */
         Sha256: string;
@@ -834,6 +1055,39 @@ export interface components {
         SignIn: {
             /** @description An access token. */
             token: string;
+        };
+        /** @description A link that was signed. */
+        SignedLink: {
+            /** @description Names and values; null when a URL was asked for. */
+            cookies: {
+                [key: string]: string;
+            } | null;
+            key_pair_id: string;
+            /** @description A secret while it lasts; null when cookies were asked for. */
+            url: string | null;
+        };
+        /** @description A key pair that signs links, or whose links are trusted. */
+        SigningKey: {
+            /** @description Whether it signs; one does. */
+            active: boolean;
+            algorithm: components["schemas"]["AlgorithmWord"];
+            /** @description The name that CloudFront gave to its public half. */
+            cloudfront_id: string | null;
+            created_at: components["schemas"]["Moment"];
+            /** @description Whether its private half is here. */
+            has_private_key: boolean;
+            key_pair_id: string;
+            /** @description PEM, for a key group of CloudFront. */
+            public_key: string;
+        };
+        /** @description The name that CloudFront gave to a key. */
+        SigningKeyActivation: {
+            /** @description Links bear it from now on; absent: the name stays. */
+            cloudfront_id?: string | null;
+        };
+        /** @description The key pairs that are trusted, oldest first. */
+        SigningKeyList: {
+            signing_keys: components["schemas"]["SigningKey"][];
         };
         /** @description An upload and what has arrived of it. */
         Upload: {
@@ -924,6 +1178,267 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    download_source: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                video: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /**
+             * @description - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-path" | "malformed-id";
+                    };
+                };
+            };
+            /**
+             * @description - `signature-missing`: The link is not signed. Use a signed URL, or send the CloudFront-* cookies.
+             *     - `signature-malformed`: The link's signature is incomplete or garbled. Send the link whole, as it was signed.
+             *     - `signature-hash`: Hash-Algorithm is neither SHA256 nor SHA1. Sign with SHA-256 and append Hash-Algorithm=SHA256.
+             *     - `signature-weak-hash`: The signature is over SHA-1, which this server does not accept. Sign with SHA-256 and append Hash-Algorithm=SHA256.
+             *     - `signature-key`: The link's Key-Pair-Id is not in the key group, or was revoked. Ask for a new link.
+             *     - `signature-mismatch`: The signature does not fit the link. Add and change nothing after signing; ask for a new link.
+             *     - `policy-malformed`: The policy is not one that CloudFront takes. One statement with Resource and DateLessThan, and at most DateGreaterThan and IpAddress.
+             *     - `policy-resource`: The link's policy is for another resource. Ask for a link for this one.
+             *     - `policy-expired`: The link has expired. Ask for a new one.
+             *     - `policy-not-yet`: The link is not valid yet. Wait, and check the clock of whoever signed it.
+             *     - `policy-address`: The link is for another network address. Ask for a new one from where you are.
+             *     - `link-unknown`: The link was forgotten. Ask for a new one.
+             *     - `link-other-object`: The link was made for another file. Ask for one for this file.
+             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "signature-missing" | "signature-malformed" | "signature-hash" | "signature-weak-hash" | "signature-key" | "signature-mismatch" | "policy-malformed" | "policy-resource" | "policy-expired" | "policy-not-yet" | "policy-address" | "link-unknown" | "link-other-object" | "not-allowed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /** @description - `precondition-failed`: It is not what `If-Match` names: someone changed it, or it cannot be read at all. Read it again, then decide anew. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "precondition-failed";
+                    };
+                };
+            };
+            /** @description - `range-not-satisfiable`: The range begins beyond the end of the file. The header Content-Range says how long it is. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "range-not-satisfiable";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             *     - `audit-unavailable`: The audit log cannot be written, and nothing is shown without it. Try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full" | "audit-unavailable";
+                    };
+                };
+            };
+        };
+    };
+    download_rendition: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                video: components["schemas"]["Id"];
+                version: components["schemas"]["Id"];
+                /** @description The rendition's name and `.mp4`. */
+                file: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "video/mp4": number[];
+                };
+            };
+            /**
+             * @description - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-path" | "malformed-id";
+                    };
+                };
+            };
+            /**
+             * @description - `signature-missing`: The link is not signed. Use a signed URL, or send the CloudFront-* cookies.
+             *     - `signature-malformed`: The link's signature is incomplete or garbled. Send the link whole, as it was signed.
+             *     - `signature-hash`: Hash-Algorithm is neither SHA256 nor SHA1. Sign with SHA-256 and append Hash-Algorithm=SHA256.
+             *     - `signature-weak-hash`: The signature is over SHA-1, which this server does not accept. Sign with SHA-256 and append Hash-Algorithm=SHA256.
+             *     - `signature-key`: The link's Key-Pair-Id is not in the key group, or was revoked. Ask for a new link.
+             *     - `signature-mismatch`: The signature does not fit the link. Add and change nothing after signing; ask for a new link.
+             *     - `policy-malformed`: The policy is not one that CloudFront takes. One statement with Resource and DateLessThan, and at most DateGreaterThan and IpAddress.
+             *     - `policy-resource`: The link's policy is for another resource. Ask for a link for this one.
+             *     - `policy-expired`: The link has expired. Ask for a new one.
+             *     - `policy-not-yet`: The link is not valid yet. Wait, and check the clock of whoever signed it.
+             *     - `policy-address`: The link is for another network address. Ask for a new one from where you are.
+             *     - `link-unknown`: The link was forgotten. Ask for a new one.
+             *     - `link-other-object`: The link was made for another file. Ask for one for this file.
+             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "signature-missing" | "signature-malformed" | "signature-hash" | "signature-weak-hash" | "signature-key" | "signature-mismatch" | "policy-malformed" | "policy-resource" | "policy-expired" | "policy-not-yet" | "policy-address" | "link-unknown" | "link-other-object" | "not-allowed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /** @description - `precondition-failed`: It is not what `If-Match` names: someone changed it, or it cannot be read at all. Read it again, then decide anew. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "precondition-failed";
+                    };
+                };
+            };
+            /** @description - `range-not-satisfiable`: The range begins beyond the end of the file. The header Content-Range says how long it is. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "range-not-satisfiable";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             *     - `audit-unavailable`: The audit log cannot be written, and nothing is shown without it. Try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full" | "audit-unavailable";
+                    };
+                };
+            };
+        };
+    };
     is_alive: {
         parameters: {
             query?: never;
@@ -1089,6 +1604,120 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired" | "token-other-video" | "not-allowed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             *     - `audit-unavailable`: The audit log cannot be written, and nothing is shown without it. Try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full" | "audit-unavailable";
+                    };
+                };
+            };
+        };
+    };
+    read_key_by_cookie: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                video: components["schemas"]["Id"];
+                version: components["schemas"]["Id"];
+                rendition: string;
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description 16 bytes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /**
+             * @description - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             *     - `malformed-rendition`: There is no rendition of such a name. Take names from the master playlist.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-path" | "malformed-id" | "malformed-rendition";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /**
+             * @description - `token-other-video`: The playback token is for another video or version. Ask for a session of this video.
+             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-other-video" | "not-allowed";
                     };
                 };
             };
@@ -2735,6 +3364,723 @@ export interface operations {
             };
         };
     };
+    sign_link: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, by a UUID for example: sent again with the same key within a day, it is carried out once and answered as the first time (`Idempotency-Replayed: true`). */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSignedLink"];
+            };
+        };
+        responses: {
+            /** @description The link. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedLink"];
+                };
+            };
+            /**
+             * @description - `bad-idempotency-key`: The idempotency key is empty, too long or holds odd characters. Send a UUID.
+             *     - `malformed-body`: The body is not the JSON that this route takes; the detail names the place. Mend the body.
+             *     - `nul-in-text`: A text holds the character NUL. Leave it out.
+             *     - `bad-link-url`: The URL cannot be signed; the detail says why. Send it whole, percent-encoded, and without CloudFront's own parameters.
+             *     - `bad-lifetime`: The lifetime of the token is out of range. Ask for 1 second to ten years.
+             *     - `bad-network`: The network of a policy is none. Send an IPv4 address, or a range of them as 192.0.2.0/24.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "bad-idempotency-key" | "malformed-body" | "nul-in-text" | "bad-link-url" | "bad-lifetime" | "bad-network";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /**
+             * @description - `cross-origin`: A cookie came with a request that another site's page made. Send the token as `Authorization: Bearer …` instead.
+             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             *     - `policy-malformed`: The policy is not one that CloudFront takes. One statement with Resource and DateLessThan, and at most DateGreaterThan and IpAddress.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "cross-origin" | "not-allowed" | "policy-malformed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /**
+             * @description - `idempotency-in-progress`: The first request with this key is still being carried out. Ask again after `Retry-After` seconds.
+             *     - `idempotency-answer-lost`: The first request with this key was carried out, but its answer was lost. Look at what is there, then use a new key.
+             *     - `no-private-key`: The signing key was imported without its private key and cannot sign here. Choose a key that was made here.
+             *     - `no-signing-key`: The signing key was revoked this moment. Try again.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-in-progress" | "idempotency-answer-lost" | "no-private-key" | "no-signing-key";
+                    };
+                };
+            };
+            /** @description - `body-too-large`: The body is larger than the API takes. Send less at once. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "body-too-large";
+                    };
+                };
+            };
+            /** @description - `not-json`: The body is not declared as JSON. Send `Content-Type: application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-json";
+                    };
+                };
+            };
+            /** @description - `idempotency-key-reused`: The key was used for another request. Use a new key for each request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-key-reused";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             *     - `audit-unavailable`: The audit log cannot be written, and nothing is shown without it. Try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full" | "audit-unavailable";
+                    };
+                };
+            };
+        };
+    };
+    list_signing_keys: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what the caller has: 304 if it is that still. */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key pairs that are trusted. */
+            200: {
+                headers: {
+                    /** @description Names this state of it. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SigningKeyList"];
+                };
+            };
+            /** @description It is what `If-None-Match` names. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /** @description - `not-allowed`: Your role does not allow this. Ask an administrator. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-allowed";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full";
+                    };
+                };
+            };
+        };
+    };
+    create_signing_key: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, by a UUID for example: sent again with the same key within a day, it is carried out once and answered as the first time (`Idempotency-Replayed: true`). */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSigningKey"];
+            };
+        };
+        responses: {
+            /** @description The key pair. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SigningKey"];
+                };
+            };
+            /**
+             * @description - `bad-idempotency-key`: The idempotency key is empty, too long or holds odd characters. Send a UUID.
+             *     - `malformed-body`: The body is not the JSON that this route takes; the detail names the place. Mend the body.
+             *     - `nul-in-text`: A text holds the character NUL. Leave it out.
+             *     - `bad-algorithm`: There is no such algorithm of a signing key, or it was named beside a public key. Choose rsa or ecdsa; leave it out beside a public key.
+             *     - `bad-public-key`: The public key is none that CloudFront takes. Send PEM, RSA of at least 2048 bits or ECDSA on P-256.
+             *     - `bad-key-pair-id`: The name of a signing key is none. Send 1 to 64 letters, digits, hyphens and underscores, and only with a public key.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "bad-idempotency-key" | "malformed-body" | "nul-in-text" | "bad-algorithm" | "bad-public-key" | "bad-key-pair-id";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /**
+             * @description - `cross-origin`: A cookie came with a request that another site's page made. Send the token as `Authorization: Bearer …` instead.
+             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "cross-origin" | "not-allowed";
+                    };
+                };
+            };
+            /**
+             * @description - `idempotency-in-progress`: The first request with this key is still being carried out. Ask again after `Retry-After` seconds.
+             *     - `idempotency-answer-lost`: The first request with this key was carried out, but its answer was lost. Look at what is there, then use a new key.
+             *     - `key-pair-id-taken`: Another signing key has this name. Revoke that one first, or choose another name.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-in-progress" | "idempotency-answer-lost" | "key-pair-id-taken";
+                    };
+                };
+            };
+            /** @description - `body-too-large`: The body is larger than the API takes. Send less at once. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "body-too-large";
+                    };
+                };
+            };
+            /** @description - `not-json`: The body is not declared as JSON. Send `Content-Type: application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-json";
+                    };
+                };
+            };
+            /** @description - `idempotency-key-reused`: The key was used for another request. Use a new key for each request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-key-reused";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             *     - `audit-unavailable`: The audit log cannot be written, and nothing is shown without it. Try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full" | "audit-unavailable";
+                    };
+                };
+            };
+        };
+    };
+    revoke_signing_key: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what the caller saw by GET: 412 if it is something else by now. */
+                "If-Match"?: string;
+            };
+            path: {
+                key_pair_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is trusted no more. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-path" | "malformed-id";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /**
+             * @description - `cross-origin`: A cookie came with a request that another site's page made. Send the token as `Authorization: Bearer …` instead.
+             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "cross-origin" | "not-allowed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /** @description - `precondition-failed`: It is not what `If-Match` names: someone changed it, or it cannot be read at all. Read it again, then decide anew. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "precondition-failed";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full";
+                    };
+                };
+            };
+        };
+    };
+    activate_signing_key: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, by a UUID for example: sent again with the same key within a day, it is carried out once and answered as the first time (`Idempotency-Replayed: true`). */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                key_pair_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["SigningKeyActivation"] | null;
+            };
+        };
+        responses: {
+            /** @description The key pair. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SigningKey"];
+                };
+            };
+            /**
+             * @description - `bad-idempotency-key`: The idempotency key is empty, too long or holds odd characters. Send a UUID.
+             *     - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             *     - `malformed-body`: The body is not the JSON that this route takes; the detail names the place. Mend the body.
+             *     - `nul-in-text`: A text holds the character NUL. Leave it out.
+             *     - `bad-key-pair-id`: The name of a signing key is none. Send 1 to 64 letters, digits, hyphens and underscores, and only with a public key.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "bad-idempotency-key" | "malformed-path" | "malformed-id" | "malformed-body" | "nul-in-text" | "bad-key-pair-id";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /**
+             * @description - `cross-origin`: A cookie came with a request that another site's page made. Send the token as `Authorization: Bearer …` instead.
+             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "cross-origin" | "not-allowed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /**
+             * @description - `idempotency-in-progress`: The first request with this key is still being carried out. Ask again after `Retry-After` seconds.
+             *     - `idempotency-answer-lost`: The first request with this key was carried out, but its answer was lost. Look at what is there, then use a new key.
+             *     - `no-private-key`: The signing key was imported without its private key and cannot sign here. Choose a key that was made here.
+             *     - `key-pair-id-taken`: Another signing key has this name. Revoke that one first, or choose another name.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-in-progress" | "idempotency-answer-lost" | "no-private-key" | "key-pair-id-taken";
+                    };
+                };
+            };
+            /** @description - `body-too-large`: The body is larger than the API takes. Send less at once. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "body-too-large";
+                    };
+                };
+            };
+            /** @description - `not-json`: The body is not declared as JSON. Send `Content-Type: application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-json";
+                    };
+                };
+            };
+            /** @description - `idempotency-key-reused`: The key was used for another request. Use a new key for each request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-key-reused";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             *     - `audit-unavailable`: The audit log cannot be written, and nothing is shown without it. Try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full" | "audit-unavailable";
+                    };
+                };
+            };
+        };
+    };
     issue_token: {
         parameters: {
             query?: never;
@@ -4118,6 +5464,179 @@ export interface operations {
             };
         };
     };
+    create_download: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, by a UUID for example: sent again with the same key within a day, it is carried out once and answered as the first time (`Idempotency-Replayed: true`). */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewDownload"];
+            };
+        };
+        responses: {
+            /** @description The link. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Download"];
+                };
+            };
+            /**
+             * @description - `bad-idempotency-key`: The idempotency key is empty, too long or holds odd characters. Send a UUID.
+             *     - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             *     - `malformed-body`: The body is not the JSON that this route takes; the detail names the place. Mend the body.
+             *     - `nul-in-text`: A text holds the character NUL. Leave it out.
+             *     - `malformed-rendition`: There is no rendition of such a name. Take names from the master playlist.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "bad-idempotency-key" | "malformed-path" | "malformed-id" | "malformed-body" | "nul-in-text" | "malformed-rendition";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /**
+             * @description - `cross-origin`: A cookie came with a request that another site's page made. Send the token as `Authorization: Bearer …` instead.
+             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "cross-origin" | "not-allowed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /**
+             * @description - `idempotency-in-progress`: The first request with this key is still being carried out. Ask again after `Retry-After` seconds.
+             *     - `idempotency-answer-lost`: The first request with this key was carried out, but its answer was lost. Look at what is there, then use a new key.
+             *     - `not-ready`: The video cannot be downloaded yet. Wait until it is ready; GET /v1/events tells.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-in-progress" | "idempotency-answer-lost" | "not-ready";
+                    };
+                };
+            };
+            /** @description - `body-too-large`: The body is larger than the API takes. Send less at once. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "body-too-large";
+                    };
+                };
+            };
+            /** @description - `not-json`: The body is not declared as JSON. Send `Content-Type: application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-json";
+                    };
+                };
+            };
+            /** @description - `idempotency-key-reused`: The key was used for another request. Use a new key for each request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-key-reused";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             *     - `audit-unavailable`: The audit log cannot be written, and nothing is shown without it. Try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full" | "audit-unavailable";
+                    };
+                };
+            };
+        };
+    };
     begin_playback: {
         parameters: {
             query?: never;
@@ -4130,7 +5649,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NewPlayback"] | null;
+            };
+        };
         responses: {
             /** @description The session. */
             200: {
@@ -4145,6 +5668,9 @@ export interface operations {
              * @description - `bad-idempotency-key`: The idempotency key is empty, too long or holds odd characters. Send a UUID.
              *     - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
              *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             *     - `malformed-body`: The body is not the JSON that this route takes; the detail names the place. Mend the body.
+             *     - `nul-in-text`: A text holds the character NUL. Leave it out.
+             *     - `bad-delivery`: There is no such delivery of a stream. Choose token or cookies.
              */
             400: {
                 headers: {
@@ -4153,7 +5679,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "bad-idempotency-key" | "malformed-path" | "malformed-id";
+                        code?: "bad-idempotency-key" | "malformed-path" | "malformed-id" | "malformed-body" | "nul-in-text" | "bad-delivery";
                     };
                 };
             };
@@ -4206,6 +5732,7 @@ export interface operations {
              *     - `idempotency-answer-lost`: The first request with this key was carried out, but its answer was lost. Look at what is there, then use a new key.
              *     - `not-playable`: The video cannot be played yet. Wait until it is playable; GET /v1/events tells.
              *     - `refused`: The video was refused and cannot be played. Its `refusal` says why; upload a mended file.
+             *     - `cookies-need-tls`: Signed cookies travel by https only, and the site has no https address. Use delivery token, or tell the operator.
              */
             409: {
                 headers: {
@@ -4214,7 +5741,31 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "idempotency-in-progress" | "idempotency-answer-lost" | "not-playable" | "refused";
+                        code?: "idempotency-in-progress" | "idempotency-answer-lost" | "not-playable" | "refused" | "cookies-need-tls";
+                    };
+                };
+            };
+            /** @description - `body-too-large`: The body is larger than the API takes. Send less at once. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "body-too-large";
+                    };
+                };
+            };
+            /** @description - `not-json`: The body is not declared as JSON. Send `Content-Type: application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-json";
                     };
                 };
             };

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Video } from '../src/lib/api';
 import { parse, safeNext } from '../src/lib/router.svelte';
-import { belongsLater, qualityWords, trouble, upsert, without } from '../src/lib/videos';
+import { belongsLater, downloads, qualityWords, trouble, upsert, without } from '../src/lib/videos';
 
 const ID = '0197a1b2c3d4e5f60718293a4b5c6d7e';
 
@@ -53,4 +53,14 @@ describe('videos', () => {
   });
   it('name their qualities best first', () =>
     expect(qualityWords(video('a', 1, { renditions: [rendition('480p', 'video'), rendition('1080p', 'video'), rendition('audio', 'audio')] }))).toBe('1080p, 480p'));
+  it('are downloaded best first, the original last', () => {
+    const renditions = [
+      { ...rendition('360p', 'video'), height: 360 },
+      { ...rendition('720p', 'video'), height: 720 },
+      rendition('audio', 'audio'),
+    ];
+    const names = (source: boolean) => downloads(video('a', 1, { renditions }), source).map((choice) => choice.name);
+    expect(names(false)).toEqual(['720p', '360p', 'audio']);
+    expect(names(true)).toEqual(['720p', '360p', 'audio', 'source']);
+  });
 });

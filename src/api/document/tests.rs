@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// Set to write the checked-in document anew: `scripts/api` does.
 const WRITE: &str = "THEATRUM_WRITE_API";
 /// The rooms whose errors reach clients of the API.
-const HEARD: [&str; 12] =
-    ["api", "audit", "catalog", "domain", "ingest", "keys", "library", "links", "policy", "problem", "recent", "storage"];
+const HEARD: [&str; 13] =
+    ["api", "audit", "catalog", "domain", "ingest", "keys", "library", "links", "policy", "problem", "recent", "representation", "storage"];
 /// Codes in those rooms that never reach a client, and why.
 const UNHEARD: &[(&str, &str)] = &[
     ("already-exists", "a key of ours that is not new: the caller of the statement knows what it means"),

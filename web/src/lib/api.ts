@@ -18,6 +18,7 @@ export type S3Credential = Schemas['S3Credential'];
 export type MadeS3Credential = Schemas['MadeS3Credential'];
 export type S3CredentialList = Schemas['S3CredentialList'];
 
+
 /** A request that failed: `status` 0 means that no answer came at all. `code` is the stable word of the problem document. */
 export class ApiError extends Error {
   constructor(
@@ -88,6 +89,8 @@ export const video = (video: string) => call(client.GET('/v1/videos/{id}', of(vi
 export const editVideo = (video: string, body: VideoChanges) => call(client.PATCH('/v1/videos/{id}', { ...of(video), body }));
 export const deleteVideo = (video: string) => call(client.DELETE('/v1/videos/{id}', of(video)));
 export const playback = (video: string) => call(client.POST('/v1/videos/{id}/playback', of(video)));
+export const download = (video: string, rendition: string) =>
+  call(client.POST('/v1/videos/{id}/downloads', { ...of(video), body: { rendition } }));
 export const posterUrl = (video: string) => `/v1/videos/${id(video)}/poster`;
 export const eventsUrl = (video?: string) => (video ? `/v1/events?video=${id(video)}` : '/v1/events');
 
