@@ -29,6 +29,8 @@ pub(super) async fn conditional(Plain(plain): Plain<Router>, mut request: Reques
             if let Some(wanted) = list(request.headers(), &IF_MATCH) {
                 let seen = plain.oneshot(reading(&request)).await.unwrap_or_else(|never| match never {});
                 match current(seen).await? {
+                    // Whatever it is, as long as it is.
+                    Current::Is(..) if wanted.trim() == "*" => {}
                     Current::Is(tag, seen) if matches(&wanted, &tag, false) => drop(request.extensions_mut().insert(Seen(seen))),
                     Current::Is(..) => return Err(changed()),
                     Current::Refused(response) => return Ok(response),

@@ -68,6 +68,7 @@ fn table() -> Vec<Case> {
     use On::{AccessKey, Processing, Published, Ready, Upload, Word};
     let parts = json!([{"number": 1, "size_bytes": 9, "sha256": "00".repeat(32)}]);
     let key = &[Word("x"), Word(NO_ID), Word(NO_ID), Word("720p"), Word("0")];
+    let link = json!({"url": "https://h.example/x", "expires_at": 1_900_000_000_000_i64});
     let edit = json!({"title": "Another"});
     vec![
         case("GET /healthz", &[], OPEN),
@@ -75,6 +76,9 @@ fn table() -> Vec<Case> {
         case("GET /v1/openapi.json", &[], OPEN),
         with(json!({"token": "nonsense"}), case("POST /v1/session", &[], [401; 6])),
         case("GET /t/{token}/v/{video}/{version}/{rendition}/keys/{index}", key, [403; 6]),
+        case("GET /v/{video}/{version}/{rendition}/keys/{index}", &[Word(NO_ID), Word(NO_ID), Word("720p"), Word("0")], [403; 6]),
+        case("GET /d/{video}/{version}/{file}", &[Word(NO_ID), Word(NO_ID), Word("720p.mp4")], [403; 6]),
+        case("GET /d/{video}/source", &[Word(NO_ID)], [403; 6]),
         case("GET /v1/session", &[], ALL),
         case("DELETE /v1/session", &[], [401, 401, 204, 204, 204, 204]),
         with(json!({"role": "admin", "subject": "eve"}), case("POST /v1/tokens", &[], admins(201))),
@@ -95,6 +99,12 @@ fn table() -> Vec<Case> {
         case("GET /v1/videos/{id}/poster", &[Processing], hidden(404)),
         case("POST /v1/videos/{id}/playback", &[Published], ALL),
         case("POST /v1/videos/{id}/playback", &[Processing], hidden(409)),
+        with(json!({"rendition": "audio"}), case("POST /v1/videos/{id}/downloads", &[Published], [401, 401, 403, 403, 201, 201])),
+        case("GET /v1/signing-keys", &[], admins(200)),
+        with(json!({}), case("POST /v1/signing-keys", &[], admins(201))),
+        case("POST /v1/signing-keys/{key_pair_id}/activate", &[Word("K1")], admins(404)),
+        case("DELETE /v1/signing-keys/{key_pair_id}", &[Word("K1")], admins(404)),
+        with(link, case("POST /v1/signed-links", &[], admins(201))),
         case("GET /v1/events", &[], ALL),
         case("GET /v1/jobs", &[], [401, 401, 403, 200, 200, 200]),
         case("GET /v1/dead", &[], admins(200)),
@@ -212,7 +222,7 @@ async fn every_operation_gives_everyone_exactly_this() {
             match expected {
                 401 if who == "nobody" && case.operation != "POST /v1/session" => drop(problem(answer, 401, "token-missing").await),
                 401 => drop(problem(answer, 401, "token-malformed").await),
-                403 if !path.starts_with("/t/") => drop(problem(answer, 403, "not-allowed").await),
+                403 if path.starts_with("/v1/") => drop(problem(answer, 403, "not-allowed").await),
                 404 => drop(problem(answer, 404, "not-found").await),
                 _ => {}
             }
