@@ -1,5 +1,6 @@
 //! One suite for both databases: each test body below runs over SQLite and over a real PostgreSQL.
 
+mod copies;
 mod guards;
 mod isolation;
 mod jobs;
