@@ -2,14 +2,18 @@
 //!
 //! Standard output carries results only, standard error everything meant for people; exit codes are in [`Exit`].
 
+mod backup;
 pub mod client;
 pub mod connection;
 mod dead;
 mod doctor;
 pub mod failure;
+mod gauge;
 mod jobs;
 mod output;
+mod passphrase;
 mod publish;
+mod restore;
 mod serve;
 mod text;
 mod token;
@@ -55,6 +59,10 @@ enum Command {
     /// Issue access tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Back up the house on this machine while its server runs: rows, blobs, and the keyring under a passphrase.
+    Backup(Box<backup::BackupArgs>),
+    /// Restore a backup into an empty data folder, or check one.
+    Restore(Box<restore::RestoreArgs>),
     /// Check this machine and the data folder, and say how to mend what is wrong.
     Doctor(doctor::DoctorArgs),
 }
@@ -117,6 +125,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Jobs(command) => jobs::run(connection(data)?, command).await,
         Command::Dead(command) => dead::run(connection(data)?, command).await,
         Command::Token(command) => token::run(connection(data)?, command).await,
+        Command::Backup(args) => backup::run(data, *args).await,
+        Command::Restore(args) => restore::run(data, *args).await,
         Command::Doctor(args) => doctor::run(data, args).await,
     }
 }
@@ -168,6 +178,10 @@ mod tests {
             "theatrum token issue --role king --subject x",
             "theatrum token issue --role viewer --subject x --token secret",
             "theatrum token issue --role viewer --subject x --expires-in soon",
+            "theatrum backup /b --keep 0",
+            "theatrum restore",
+            "theatrum restore /b --snapshot ..",
+            "theatrum restore /b --list --verify-only",
             "theatrum serve --listen nowhere",
             "theatrum serve --public-url ftp://h/",
         ] {

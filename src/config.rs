@@ -1,9 +1,11 @@
 //! The settings: `theatrum.default.toml`, then a file, then the environment, then the command line; each value checked once, here.
 
+mod backup;
 mod raw;
 mod units;
 
 use crate::domain::{Error, Result};
+pub use backup::Backup;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,6 +28,8 @@ pub struct Config {
     pub playback_min_lifetime: Duration,
     /// The lifetime of an access token unless told otherwise.
     pub token_lifetime: Duration,
+    /// Where backups go.
+    pub backup: Backup,
     /// Logging.
     pub log: Log,
 }
@@ -176,6 +180,9 @@ mod tests {
             ("THEATRUM_UPLOADS__PART_SIZE_BYTES", "7", "uploads.part_size_bytes"),
             ("THEATRUM_PROCESSING__SANDBOX", "perhaps", "processing.sandbox"),
             ("THEATRUM_PROCESSING__LEASE", "1s", "processing.lease"),
+            ("THEATRUM_BACKUP__DESTINATION", "backups", "backup.destination"),
+            ("THEATRUM_BACKUP__ENDPOINT", "s3.example.org", "backup.endpoint"),
+            ("THEATRUM_BACKUP__REMIND_AFTER", "often", "backup.remind_after"),
             ("THEATRUM_LOG__FORMAT", "xml", "log.format"),
             ("THEATRUM_PROCESSING__SLOTTS", "3", "slotts"),
         ] {

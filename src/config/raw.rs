@@ -1,5 +1,6 @@
 //! The settings as they are written, and the checks that turn them into [`Config`].
 
+use super::backup::RawBackup;
 use super::{Config, DEFAULTS, Log, Overrides, Processing, Sandbox, Server, Uploads, units, wrong};
 use crate::domain::upload::MIN_PART_SIZE_BYTES;
 use crate::domain::{Error, Result};
@@ -23,6 +24,7 @@ pub(super) struct Raw {
     processing: RawProcessing,
     playback: RawPlayback,
     tokens: RawTokens,
+    backup: RawBackup,
     log: RawLog,
 }
 
@@ -117,6 +119,7 @@ impl Raw {
             processing: self.processing.check()?,
             playback_min_lifetime: duration("playback.min_lifetime", &self.playback.min_lifetime, Duration::from_secs(60))?,
             token_lifetime: duration("tokens.lifetime", &self.tokens.lifetime, Duration::from_secs(60))?,
+            backup: self.backup.check()?,
             log: self.log.check()?,
         })
     }
@@ -187,7 +190,7 @@ fn unreadable(error: config::ConfigError) -> Error {
     Error::invalid("wrong-setting", format!("the settings cannot be read: {error}; theatrum.default.toml shows every setting"))
 }
 
-fn duration(setting: &str, text: &str, least: Duration) -> Result<Duration> {
+pub(super) fn duration(setting: &str, text: &str, least: Duration) -> Result<Duration> {
     let duration = units::duration(text).ok_or_else(|| wrong(setting, text, DURATION))?;
     if duration < least {
         return Err(wrong(setting, text, &format!("it must be at least {} s; {DURATION}", least.as_secs())));

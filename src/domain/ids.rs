@@ -57,6 +57,8 @@ id!(/// A durable unit of work.
     JobId);
 id!(/// One viewer's session with one version.
     SessionId);
+id!(/// One backup of a house.
+    SnapshotId);
 
 fn is_id(text: &str) -> bool {
     text.len() == DIGITS && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))

@@ -7,4 +7,5 @@ pub mod postgres;
 pub mod publishing;
 pub mod rows;
 pub mod samples;
+pub mod seaweed;
 pub mod server;

@@ -28,7 +28,8 @@ pub fn padded_clip(folder: &Path, name: &str, padding_bytes: u32) -> PathBuf {
     path
 }
 
-fn film(folder: &Path, name: &str, pictures: &str, seconds: u32) -> PathBuf {
+/// A film of these pictures, in lavfi's words, and as many seconds of sound.
+pub fn film(folder: &Path, name: &str, pictures: &str, seconds: u32) -> PathBuf {
     let path = folder.join(name);
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-y", "-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", &format!("sine=d={seconds}")]);
