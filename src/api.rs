@@ -1,14 +1,25 @@
 //! The HTTP API and the page. Each handler is: extract, one use case, view.
 //!
-//! Public routes, all of them: `/healthz`, `/readyz`, `POST /v1/session`, the page's files, and the key endpoint, which is guarded by
-//! its playback token. Everything else asks for an access token (invariant 9).
+//! Public routes, all of them: `/healthz`, `/readyz`, `/v1/openapi.json`, `POST /v1/session`, the page's files, and the key endpoint, which
+//! is guarded by its playback token. Everything else asks for an access token (invariant 9).
 
 mod auth;
+mod collections;
+mod conditional;
+mod document;
+mod editing;
 mod health;
+mod idempotency;
 mod jobs;
 mod page;
+mod paging;
 mod path;
 mod playback;
+mod problems;
+mod query;
+mod quotas;
+mod s3_credentials;
+mod schema;
 mod session;
 mod site;
 mod stream;
@@ -19,21 +30,24 @@ mod videos;
 use crate::audit::{Log, Sink};
 use crate::doorbell::Doorbell;
 use crate::ingest::Ingest;
-use crate::library::Library;
+use crate::library::{Credentials, Library};
 use crate::links::access::Issuer;
 use crate::links::playback::Verifier;
 use crate::problem::{Problem, identify};
+use crate::storage::Storage;
+use axum::Extension;
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State as Api};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{get, post};
 use http::StatusCode;
 pub use site::Site;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// The largest JSON body: a hundred declared parts fit many times.
 const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -45,6 +59,8 @@ pub struct State {
     pub ingest: Ingest,
     /// Videos.
     pub library: Library,
+    /// S3 access keys.
+    pub credentials: Credentials,
     /// Access tokens.
     pub issuer: Arc<Issuer>,
     /// Playback tokens, for the key endpoint.
@@ -53,6 +69,8 @@ pub struct State {
     pub audit: Arc<Log>,
     /// Tells of changes.
     pub doorbell: Doorbell,
+    /// The disk.
+    pub storage: Storage,
     /// Links, origins, headers.
     pub site: Arc<Site>,
     /// The lifetime of an access token unless told otherwise.
@@ -62,37 +80,54 @@ pub struct State {
 }
 
 /// The routes of the API and the page. The server must be made by `into_make_service_with_connect_info::<SocketAddr>()`.
-pub fn router(state: State) -> Router {
-    let v1 = Router::new()
-        .route("/session", post(session::sign_in).get(session::show).delete(session::sign_out))
-        .route("/tokens", post(tokens::issue))
-        .route("/uploads", post(uploads::begin))
-        .route("/uploads/{id}", get(uploads::show).delete(uploads::abort))
-        .route("/uploads/{id}/parts", post(uploads::declare))
-        .route("/uploads/{id}/finish", post(uploads::finish))
-        .route("/videos", get(videos::list))
-        .route("/videos/{id}", get(videos::show).delete(videos::delete))
-        .route("/videos/{id}/poster", get(videos::poster))
-        .route("/videos/{id}/playback", post(playback::watch))
-        .route("/events", get(stream::events))
-        .route("/jobs", get(jobs::list))
-        .route("/dead", get(jobs::dead))
-        .route("/dead/{id}", get(jobs::dead_letter))
-        .route("/dead/{id}/redrive", post(jobs::redrive))
-        .fallback(unknown_route)
-        .method_not_allowed_fallback(wrong_method);
-    Router::new()
-        .nest("/v1", v1)
-        .route("/t/{token}/v/{video}/{version}/{rendition}/keys/{index}", get(playback::key).fallback(playback::wrong_method))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+pub fn router(state: State) -> crate::domain::Result<Router> {
+    let (routes, annotated) = routes().split_for_parts();
+    let document =
+        document::complete(&annotated).map_err(|error| crate::domain::Error::internal("could not write the API's document", error))?;
+    Ok(routes
         .fallback(page::serve)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(state.clone(), idempotency::once))
+        .layer(from_fn(conditional::conditional))
+        .layer(Extension(document::Document::new(&document)))
         .layer(from_fn_with_state(state.clone(), count_refusals))
         .layer(from_fn_with_state(state.clone(), site::headers))
         .layer(from_fn(identify))
-        .with_state(state)
+        .with_state(state))
+}
+
+/// Every route with its annotation. Only `routes!` brings one in, so none is undocumented.
+fn routes() -> OpenApiRouter<State> {
+    let v1 = OpenApiRouter::new()
+        .routes(routes!(document::show))
+        .routes(routes!(session::sign_in, session::show, session::sign_out))
+        .routes(routes!(tokens::issue))
+        .routes(routes!(s3_credentials::list, s3_credentials::create))
+        .routes(routes!(s3_credentials::revoke))
+        .routes(routes!(uploads::begin))
+        .routes(routes!(uploads::show, uploads::abort))
+        .routes(routes!(uploads::declare))
+        .routes(routes!(uploads::finish))
+        .routes(routes!(videos::list))
+        .routes(routes!(videos::show, videos::delete, editing::edit))
+        .routes(routes!(videos::poster))
+        .routes(routes!(playback::watch))
+        .routes(routes!(collections::list))
+        .routes(routes!(stream::events))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::dead))
+        .routes(routes!(jobs::dead_letter))
+        .routes(routes!(jobs::redrive))
+        .routes(routes!(quotas::list))
+        .routes(routes!(quotas::set))
+        .fallback(unknown_route);
+    let (schemas, paths, key) = routes!(playback::key);
+    OpenApiRouter::new()
+        .nest("/v1", v1)
+        .routes((schemas, paths, key.fallback(playback::wrong_method)))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
 }
 
 /// Counts every refusal by address and reason, those that look like 404 too (invariant 8).

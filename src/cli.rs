@@ -13,7 +13,9 @@ mod jobs;
 mod output;
 mod passphrase;
 mod publish;
+mod quotas;
 mod restore;
+mod s3;
 mod serve;
 mod text;
 mod token;
@@ -47,7 +49,7 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Upload files and follow them until they can be watched.
     Publish(publish::PublishArgs),
-    /// List, show and delete videos.
+    /// List, show, edit and delete videos.
     #[command(subcommand)]
     Videos(videos::VideosCommand),
     /// List the jobs that make videos.
@@ -56,6 +58,9 @@ enum Command {
     /// List, show and redrive dead letters: jobs that failed for good.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
+    /// List and set quotas: how much users and collections may keep.
+    #[command(subcommand)]
+    Quotas(quotas::QuotasCommand),
     /// Issue access tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -63,6 +68,9 @@ enum Command {
     Backup(Box<backup::BackupArgs>),
     /// Restore a backup into an empty data folder, or check one.
     Restore(Box<restore::RestoreArgs>),
+    /// Let S3 clients put files into the inbox.
+    #[command(subcommand)]
+    S3(s3::S3Command),
     /// Check this machine and the data folder, and say how to mend what is wrong.
     Doctor(doctor::DoctorArgs),
 }
@@ -124,9 +132,11 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Videos(command) => videos::run(connection(data)?, command).await,
         Command::Jobs(command) => jobs::run(connection(data)?, command).await,
         Command::Dead(command) => dead::run(connection(data)?, command).await,
+        Command::Quotas(command) => quotas::run(connection(data)?, command).await,
         Command::Token(command) => token::run(connection(data)?, command).await,
         Command::Backup(args) => backup::run(data, *args).await,
         Command::Restore(args) => restore::run(data, *args).await,
+        Command::S3(command) => s3::run(connection(data)?, command).await,
         Command::Doctor(args) => doctor::run(data, args).await,
     }
 }
@@ -174,7 +184,11 @@ mod tests {
             "theatrum publish",
             "theatrum publish a.mp4 --wait never",
             "theatrum videos show ../../etc/passwd",
+            "theatrum videos edit 0123456789abcdef0123456789abcdef",
             "theatrum jobs list --state lost",
+            "theatrum quotas set 1GB",
+            "theatrum quotas set --user a --collection b 1GB",
+            "theatrum quotas set --user a much",
             "theatrum token issue --role king --subject x",
             "theatrum token issue --role viewer --subject x --token secret",
             "theatrum token issue --role viewer --subject x --expires-in soon",
@@ -182,6 +196,8 @@ mod tests {
             "theatrum restore",
             "theatrum restore /b --snapshot ..",
             "theatrum restore /b --list --verify-only",
+            "theatrum s3 credentials create --prefix ../",
+            "theatrum s3 credentials revoke AKIA",
             "theatrum serve --listen nowhere",
             "theatrum serve --public-url ftp://h/",
         ] {

@@ -1,14 +1,20 @@
 //! The settings: `theatrum.default.toml`, then a file, then the environment, then the command line; each value checked once, here.
 
 mod backup;
+mod inbox;
+mod quotas;
 mod raw;
+mod storage;
 mod units;
 
+use crate::domain::quota::Defaults;
 use crate::domain::{Error, Result};
 pub use backup::Backup;
+pub use inbox::Inbox;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+pub use storage::Storage;
 
 /// The settings file with all defaults, as text.
 pub const DEFAULTS: &str = include_str!("../theatrum.default.toml");
@@ -22,8 +28,14 @@ pub struct Config {
     pub catalog_url: Option<String>,
     /// Limits of uploads.
     pub uploads: Uploads,
+    /// The inbox.
+    pub inbox: Inbox,
     /// Limits of processing.
     pub processing: Processing,
+    /// The disk.
+    pub storage: Storage,
+    /// Limits of whoever was given none.
+    pub quotas: Defaults,
     /// The least lifetime of a playback link.
     pub playback_min_lifetime: Duration,
     /// The lifetime of an access token unless told otherwise.
@@ -183,6 +195,8 @@ mod tests {
             ("THEATRUM_BACKUP__DESTINATION", "backups", "backup.destination"),
             ("THEATRUM_BACKUP__ENDPOINT", "s3.example.org", "backup.endpoint"),
             ("THEATRUM_BACKUP__REMIND_AFTER", "often", "backup.remind_after"),
+            ("THEATRUM_STORAGE__RESERVE_PERCENT", "91", "storage.reserve_percent"),
+            ("THEATRUM_QUOTAS__USER_BYTES", "much", "quotas.user_bytes"),
             ("THEATRUM_LOG__FORMAT", "xml", "log.format"),
             ("THEATRUM_PROCESSING__SLOTTS", "3", "slotts"),
         ] {

@@ -23,6 +23,7 @@ pub mod policy;
 pub mod problem;
 pub mod recent;
 pub mod roles;
+pub mod storage;
 pub mod telemetry;
 pub mod uploads;
 pub mod worker;

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 use tracing::Instrument;
@@ -38,7 +38,7 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     members: Map<String, Value>,
-    headers: HeaderMap,
+    headers: Box<HeaderMap>,
     request_id: Option<RequestId>,
     hides: bool,
 }
@@ -49,7 +49,7 @@ const HIDDEN: &str = "hidden";
 impl Problem {
     /// A problem with its HTTP status, its stable kebab-case code and one public sentence.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), members: Map::new(), headers: HeaderMap::new(), request_id: None, hides: false }
+        Self { status, code, detail: detail.into(), members: Map::new(), headers: Box::default(), request_id: None, hides: false }
     }
 
     /// The same problem with an extension member (RFC 9457 §3.2), such as the numbers of missing parts.
@@ -100,12 +100,16 @@ impl From<Error> for Problem {
     /// Maps the kind to a status. The causes of an error are logged here and nowhere shown.
     fn from(error: Error) -> Self {
         let status = status_of(error.kind());
-        if status.is_server_error() {
+        if error.kind() == ErrorKind::OutOfSpace {
+            tracing::warn!(code = error.code(), cause = %error.chain(), "no room for something new");
+        } else if status.is_server_error() {
             tracing::error!(code = error.code(), cause = %error.chain(), "request failed");
         } else {
             tracing::debug!(code = error.code(), cause = %error.chain(), "request refused");
         }
-        Self { hides: error.hides_a_refusal(), ..Self::new(status, error.code(), error.message()) }
+        let problem = Self { hides: error.hides_a_refusal(), ..Self::new(status, error.code(), error.message()) };
+        // Room comes back when people make some, not in the next instant.
+        if error.is_disk_full() { problem.with_header(RETRY_AFTER, HeaderValue::from_static("10")) } else { problem }
     }
 }
 
@@ -120,7 +124,7 @@ impl IntoResponse for Problem {
             // RFC 9110 §15.5.2: a 401 names the scheme that would help.
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        headers.extend(self.headers.clone());
+        headers.extend((*self.headers).clone());
         // Left behind for `identify`, which alone knows the request's id.
         response.extensions_mut().insert(self);
         response
@@ -137,6 +141,7 @@ fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::OutOfSpace => StatusCode::INSUFFICIENT_STORAGE,
         ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -243,6 +248,7 @@ mod tests {
             (ErrorKind::Internal, 500),
             (ErrorKind::Unavailable, 503),
             (ErrorKind::Timeout, 504),
+            (ErrorKind::OutOfSpace, 507),
         ] {
             assert_eq!(Problem::from(Error::new(kind, "code", "text")).status().as_u16(), status, "{kind:?}");
         }

@@ -15,14 +15,15 @@ use crate::domain::role::Role;
 use crate::domain::{Error, Result};
 use crate::doorbell::Doorbell;
 use crate::edge;
-use crate::ingest::{self, Ingest, Ledger};
+use crate::ingest::{self, Inbox, Ingest, Ledger};
 use crate::keys::Keys;
 use crate::kms::{Keyring, Kms};
-use crate::library::Library;
+use crate::library::{Credentials, Library};
 use crate::links::access::Issuer;
 use crate::links::playback::{Signer, Verifier};
+use crate::storage::{self, Reserve, Storage};
 use crate::transaction;
-use crate::uploads::{Presigner, disk};
+use crate::uploads::{self, Presigner, disk};
 use crate::worker::{self, ffmpeg::Tools, sandbox, sandbox::Sandbox, upkeep};
 use folder::Folder;
 pub use folder::Layout;
@@ -58,6 +59,7 @@ struct Parts {
     blobs: Blobs,
     doorbell: Doorbell,
     audit: Arc<Log>,
+    storage: Storage,
 }
 
 struct Listeners {
@@ -110,7 +112,7 @@ impl House {
             tracing::info!(ended, "took back the leases of this node's former life");
         }
         let ingest = self.ingest()?;
-        let app = self.app(ingest.clone(), shutdown.clone());
+        let app = self.app(ingest.clone(), shutdown.clone())?;
         let endpoint = self.endpoint(ingest.clone());
         let Self { folder, parts, listeners, .. } = self;
         let mut roles = JoinSet::new();
@@ -144,6 +146,7 @@ impl House {
             keys: self.parts.keys.clone(),
             presigner: Arc::new(Presigner::new(self.site.s3_origin(), self.parts.keyring.s3_credentials())?),
             doorbell: self.parts.doorbell.clone(),
+            storage: self.parts.storage.clone(),
             limits: ingest::Limits {
                 max_size_bytes: uploads.max_size_bytes,
                 part_size_bytes: uploads.part_size_bytes,
@@ -153,9 +156,9 @@ impl House {
         })
     }
 
-    fn app(&self, ingest: Ingest, draining: CancellationToken) -> axum::Router {
+    fn app(&self, ingest: Ingest, draining: CancellationToken) -> Result<axum::Router> {
         let verifier = Arc::new(Verifier::new([self.signer.public_key()]));
-        let Parts { catalog, blobs, keys, doorbell, audit, .. } = &self.parts;
+        let Parts { catalog, blobs, keys, doorbell, audit, storage, .. } = &self.parts;
         let library = Library {
             catalog: catalog.clone(),
             blobs: blobs.clone(),
@@ -168,24 +171,34 @@ impl House {
         let state = api::State {
             ingest,
             library,
+            credentials: self.credentials(),
             issuer: self.issuer.clone(),
             verifier: verifier.clone(),
             audit: audit.clone(),
             doorbell: doorbell.clone(),
+            storage: storage.clone(),
             site: self.site.clone(),
             token_lifetime: self.config.token_lifetime,
             draining,
         };
         let edge = edge::State::new(Arc::new(blobs.clone()), verifier, audit.clone());
-        api::router(state).merge(edge::router(edge))
+        Ok(api::router(state)?.merge(edge::router(edge)))
+    }
+
+    fn credentials(&self) -> Credentials {
+        let Parts { catalog, keyring, audit, .. } = &self.parts;
+        Credentials { catalog: catalog.clone(), kms: Kms::Local(keyring.clone()), audit: audit.clone(), open: self.config.inbox.enabled }
     }
 
     fn endpoint(&self, ingest: Ingest) -> disk::Endpoint {
+        let inbox = self.config.inbox.enabled.then(|| Arc::new(Inbox(ingest.clone())) as Arc<dyn uploads::Inbox>);
         disk::Endpoint {
             blobs: self.parts.blobs.clone(),
             keys: self.parts.keys.clone(),
             ledger: Arc::new(Ledger(ingest)),
             credentials: self.parts.keyring.s3_credentials().clone(),
+            gate: Arc::new(self.credentials()),
+            inbox,
             allowed_origins: http::own_origins(self.site.origin()),
             patience: disk::Patience::default(),
         }
@@ -242,8 +255,14 @@ impl Parts {
         let keys = Keys::new(Kms::Local(keyring.clone()));
         let blobs = Blobs::open(&folder.blobs()).await?;
         let audit = Arc::new(Log::new(catalog.clone()));
-        Ok(Self { keyring, keys, catalog, blobs, doorbell: Doorbell::default(), audit })
+        let storage = Storage::new(catalog.clone(), blobs.clone(), storage_limits(config));
+        Ok(Self { keyring, keys, catalog, blobs, doorbell: Doorbell::default(), audit, storage })
     }
+}
+
+fn storage_limits(config: &Config) -> storage::Limits {
+    let config::Storage { reserve_bytes, reserve_percent } = config.storage;
+    storage::Limits { reserve: Reserve { bytes: reserve_bytes, percent: reserve_percent }, quotas: config.quotas }
 }
 
 impl Listeners {

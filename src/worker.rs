@@ -36,6 +36,8 @@ use tokio_util::sync::CancellationToken;
 /// A missed ring delays a job by this much at most (invariant 1).
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const AFTER_TROUBLE: Duration = Duration::from_secs(1);
+/// Less than any job writes, but for posters and playlists; whether it is enough shows when it is written.
+const LEAST_ROOM_BYTES: u64 = 256 << 10;
 
 /// All that a worker may touch.
 #[derive(Clone, Debug)]
@@ -94,7 +96,7 @@ pub async fn run(state: State, shutdown: CancellationToken) -> Result<()> {
 
 async fn slot(state: State, light_only: bool, shutdown: CancellationToken) {
     while !shutdown.is_cancelled() {
-        match claim(&state, light_only).await {
+        match next(&state, light_only).await {
             Ok(Some(job)) => attempt::run(&state, job, &shutdown).await,
             Ok(None) => tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -105,6 +107,14 @@ async fn slot(state: State, light_only: bool, shutdown: CancellationToken) {
                 tokio::time::sleep(AFTER_TROUBLE).await;
             }
         }
+    }
+}
+
+/// Claims the next job, unless the disk is full: what a job makes could not be kept, and whoever cannot say so burns its claims.
+async fn next(state: &State, light_only: bool) -> Result<Option<Job>> {
+    match state.blobs.space().await? {
+        Some(space) if space.free_bytes < LEAST_ROOM_BYTES => Err(Error::disk_full("the disk is full: no job begins before there is room")),
+        _ => claim(state, light_only).await,
     }
 }
 

@@ -60,9 +60,15 @@ impl<T: DeserializeOwned> FromRequest<State> for Json<T> {
             Err(JsonRejection::MissingJsonContentType(_)) => {
                 Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "send Content-Type: application/json"))
             }
-            Err(rejection) => Err(Problem::new(rejection.status(), "malformed-body", rejection.body_text())),
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
+            Err(rejection) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed-body", rejection.body_text())),
         }
     }
+}
+
+/// The no to a body beyond the API's limit.
+pub(super) fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "the body is larger than the API takes: send less at once")
 }
 
 /// The address of the connection; headers such as `X-Forwarded-For` are not believed.

@@ -4,19 +4,35 @@ use super::State;
 use axum::extract::State as Api;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-/// `GET /healthz`: the process answers.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Readiness {
+    /// `ready`, `draining` or `catalog-unavailable`.
+    status: &'static str,
+}
+
+/// Whether the process lives.
+///
+/// It answers as long as it does.
+#[utoipa::path(get, path = "/healthz", operation_id = "is_alive", tag = "service", security(()),
+    responses((status = OK, description = "It lives.", body = String, content_type = "text/plain")))]
 pub(super) async fn alive() -> &'static str {
     "ok"
 }
 
-/// `GET /readyz`: the catalog answers and the process does not drain.
+/// Whether the process is ready for work.
+///
+/// It is when the catalog answers and the process does not drain.
+#[utoipa::path(get, path = "/readyz", operation_id = "is_ready", tag = "service", security(()),
+    responses((status = OK, description = "It is ready.", body = Readiness),
+        (status = SERVICE_UNAVAILABLE, description = "It is not.", body = Readiness)))]
 pub(super) async fn ready(Api(api): Api<State>) -> Response {
     let draining = api.draining.is_cancelled();
     if !draining && api.library.catalog.ping().await.is_ok() {
-        return axum::Json(json!({"status": "ready"})).into_response();
+        return axum::Json(Readiness { status: "ready" }).into_response();
     }
     let status = if draining { "draining" } else { "catalog-unavailable" };
-    (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({ "status": status }))).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, axum::Json(Readiness { status })).into_response()
 }

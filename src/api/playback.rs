@@ -3,6 +3,7 @@
 use super::State;
 use super::auth::{SignedIn, now_ms};
 use super::path::Path;
+use super::schema::{Id, Moment};
 use crate::domain::ids::VideoId;
 use crate::domain::video::RenditionName;
 use crate::domain::{Error, ErrorKind};
@@ -17,14 +18,20 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// Digits of a key index: more segments than a thousand years have.
 const MAX_INDEX_DIGITS: usize = 9;
 
-#[derive(Serialize)]
-struct Session {
+/// A session of one viewer with one version of a video.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Playback)]
+pub(super) struct Session {
+    /// The master playlist. A secret: whoever has it can watch until it expires.
     playback_url: String,
+    #[schema(value_type = Moment)]
     expires_at: i64,
+    #[schema(value_type = Id)]
     session: crate::domain::ids::SessionId,
 }
 
@@ -53,7 +60,12 @@ impl<'a> KeyPath<'a> {
     }
 }
 
-/// `POST /v1/videos/{id}/playback`.
+/// Begin to watch.
+///
+/// Decides whether the caller may watch, writes that down, and opens a session. Any HLS player plays its URL, without cookies or headers.
+#[utoipa::path(post, path = "/videos/{id}/playback", operation_id = "begin_playback", tag = "videos", params(("id" = Id, Path)),
+    responses((status = OK, description = "The session.", body = Session)),
+    extensions(("x-problems" = json!(["not-found", "not-allowed", "not-playable", "refused"]))))]
 pub(super) async fn watch(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn, Path(id): Path<String>) -> Result<Response, Problem> {
     let playback = api.library.watch(&caller, &VideoId::parse(&id)?).await?;
     let playback_url = api.site.playback_url(&playback.token, &playback.video, &playback.version);
@@ -61,7 +73,15 @@ pub(super) async fn watch(Api(api): Api<State>, SignedIn { caller, .. }: SignedI
     Ok(([(CACHE_CONTROL, "no-store")], axum::Json(session)).into_response())
 }
 
-/// `GET /t/{token}/v/{video}/{version}/{rendition}/keys/{index}`: 16 bytes, decided on anew each time.
+/// Get the key of a run of segments.
+///
+/// For players, which find this address in their playlists. Whether the viewer may still watch is decided anew each time.
+#[utoipa::path(get, path = "/t/{token}/v/{video}/{version}/{rendition}/keys/{index}", operation_id = "read_key", tag = "playback", security(()),
+    params(("token" = String, Path, description = "The session's playback token."), ("video" = Id, Path), ("version" = Id, Path),
+        ("rendition" = String, Path), ("index" = u32, Path)),
+    responses((status = OK, description = "16 bytes.", body = Vec<u8>, content_type = "application/octet-stream")),
+    extensions(("x-problems" = json!(["token-missing", "token-malformed", "token-signature", "token-expired", "token-other-video",
+        "malformed-rendition", "not-found", "not-allowed", "audit-unavailable"]))))]
 pub(super) async fn key(
     Api(api): Api<State>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,

@@ -2,6 +2,7 @@
 
 use super::State;
 use super::auth::{COOKIE_NAME, Json, SignedIn, now_ms};
+use super::schema::{Moment, RoleWord};
 use crate::audit::Entry;
 use crate::domain::role::Role;
 use crate::problem::{Problem, RequestId};
@@ -12,22 +13,37 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use utoipa::ToSchema;
 
-#[derive(Deserialize)]
+/// How someone signs in.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SignIn {
+    /// An access token.
     token: String,
 }
 
-#[derive(Serialize)]
+/// Who is signed in.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Session {
+    /// The person or machine.
     subject: String,
+    #[schema(value_type = RoleWord)]
     role: Role,
+    /// When the token ends.
+    #[schema(value_type = Moment)]
     expires_at: i64,
+    /// Where parts of uploads are sent.
     s3_origin: String,
 }
 
-/// `POST /v1/session`: checks a token, writes the sign-in down, sets the cookie.
+/// Sign in.
+///
+/// Checks an access token, writes the sign-in down, and gives the token back as a cookie that scripts cannot read. Programs need no session:
+/// they send the token itself.
+#[utoipa::path(post, path = "/session", operation_id = "sign_in", tag = "session", security(()), request_body = SignIn,
+    responses((status = NO_CONTENT, description = "Signed in; the cookie is set.")),
+    extensions(("x-problems" = json!(["token-missing", "token-malformed", "token-signature", "token-expired"]))))]
 pub(super) async fn sign_in(
     Api(api): Api<State>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -52,7 +68,9 @@ pub(super) async fn sign_in(
     Ok(with_cookie(&api, token, lifetime_s))
 }
 
-/// `GET /v1/session`: who is signed in.
+/// Who is signed in.
+#[utoipa::path(get, path = "/session", operation_id = "read_session", tag = "session",
+    responses((status = OK, description = "Who calls.", body = Session)))]
 pub(super) async fn show(Api(api): Api<State>, SignedIn { access, .. }: SignedIn) -> Response {
     let session = Session {
         subject: access.subject,
@@ -63,7 +81,11 @@ pub(super) async fn show(Api(api): Api<State>, SignedIn { access, .. }: SignedIn
     ([(CACHE_CONTROL, "no-store")], axum::Json(session)).into_response()
 }
 
-/// `DELETE /v1/session`: takes the cookie back.
+/// Sign out.
+///
+/// Takes the cookie back. The token itself stays valid until it expires.
+#[utoipa::path(delete, path = "/session", operation_id = "sign_out", tag = "session",
+    responses((status = NO_CONTENT, description = "Signed out.")))]
 pub(super) async fn sign_out(Api(api): Api<State>, _: SignedIn) -> Response {
     with_cookie(&api, "", 0)
 }

@@ -2,29 +2,33 @@
 
 use super::State;
 use super::auth::{SignedIn, now_ms};
+use super::query::Query;
+use super::schema::Id;
 use super::videos::View;
 use crate::domain::ErrorKind;
 use crate::domain::ids::VideoId;
 use crate::policy::{Action, Actor, decide};
 use crate::problem::Problem;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State as Api};
+use axum::extract::State as Api;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, stream};
-use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::Instant;
+use utoipa::IntoParams;
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Filter {
+    /// Only this video; its state comes first.
+    #[param(value_type = Id, required = false)]
     video: Option<String>,
 }
 
@@ -38,13 +42,18 @@ struct Listener {
     changes: Receiver<VideoId>,
 }
 
-/// `GET /v1/events`, `GET /v1/events?video=ID`.
+/// Follow changes.
+///
+/// Server-sent events: `video` with a Video whenever one changes that the caller may see, `removed` with `{video}` when one is gone. Nothing
+/// is replayed: load the list after connecting. The stream ends with the token, and when changes were missed: connect again, load again.
+#[utoipa::path(get, path = "/events", operation_id = "follow_events", tag = "videos", params(Filter),
+    responses((status = OK, description = "The stream.", body = String, content_type = "text/event-stream")),
+    extensions(("x-problems" = json!(["malformed-id", "not-found"]))))]
 pub(super) async fn events(
     Api(api): Api<State>,
     SignedIn { caller, access }: SignedIn,
-    filter: Result<Query<Filter>, QueryRejection>,
+    Query(filter): Query<Filter>,
 ) -> Result<Response, Problem> {
-    let Query(filter) = filter.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed-query", error.body_text()))?;
     let only = filter.video.as_deref().map(VideoId::parse).transpose()?;
     let changes = api.doorbell.changes();
     if let Some(video) = &only {

@@ -1,73 +1,147 @@
 //! Videos: list, show, poster, delete; and the view of a video that streams share.
 
-use super::State;
+use super::State as ApiState;
 use super::auth::SignedIn;
+use super::paging::{self, Page};
 use super::path::Path;
+use super::query::Query;
+use super::schema::{Id, Moment, VideoStage, VideoState};
+use crate::catalog::videos::Filter;
 use crate::domain::Result;
+use crate::domain::collection;
 use crate::domain::ids::VideoId;
-use crate::domain::video::{Refusal, Rendition, Video};
-use crate::library::{MOST_LISTED, Poster};
+use crate::domain::video::{Refusal, Rendition, State, Video};
+use crate::library::Poster;
 use crate::problem::Problem;
-use axum::extract::{Query, State as Api};
+use axum::extract::State as Api;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Page {
+#[into_params(parameter_in = Query)]
+pub(super) struct Wanted {
+    /// At most so many; absent: 30.
+    #[param(required = false, minimum = 1, maximum = 100)]
     limit: Option<u64>,
+    /// `next_cursor` of the page before.
+    #[param(required = false)]
     cursor: Option<String>,
+    /// Only those in this state.
+    #[param(value_type = VideoState, required = false)]
+    state: Option<String>,
+    /// Only those of this owner.
+    #[param(required = false)]
+    owner: Option<String>,
+    /// Only those in this collection.
+    #[param(required = false)]
+    collection: Option<String>,
+    /// Only those with this in their title, in whatever case.
+    #[param(required = false)]
+    q: Option<String>,
+    /// Only those made at this moment or later.
+    #[param(value_type = Moment, required = false)]
+    created_after: Option<i64>,
+    /// Only those made before this moment.
+    #[param(value_type = Moment, required = false)]
+    created_before: Option<i64>,
 }
 
-#[derive(Serialize)]
-struct List {
+impl Wanted {
+    fn filter(&self) -> Result<Filter> {
+        Ok(Filter {
+            state: self.state.as_deref().map(State::parse_asked).transpose()?,
+            owner: self.owner.clone(),
+            collection: self.collection.as_deref().map(collection::Name::parse).transpose()?,
+            title: self.q.clone(),
+            created_after: self.created_after,
+            created_before: self.created_before,
+        })
+    }
+}
+
+/// A page of videos, newest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = VideoPage)]
+pub(super) struct List {
     videos: Vec<View>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<VideoId>,
+    /// Asks for the next page; null on the last.
+    next_cursor: Option<String>,
 }
 
 /// A video as clients see it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Video)]
 pub(super) struct View {
+    #[schema(value_type = Id)]
     video: VideoId,
     title: String,
+    /// Who uploaded it.
     owner: String,
+    /// The collection it is in.
+    #[schema(value_type = Option<String>)]
+    collection: Option<collection::Name>,
+    #[schema(value_type = VideoState)]
     state: &'static str,
+    /// Whether it can be played already; it may be so before it is ready.
     playable: bool,
+    #[schema(value_type = VideoStage)]
     stage: &'static str,
+    /// How much of the processing is done, 0 to 100.
     percent: i64,
+    #[schema(value_type = Moment)]
     created_at: i64,
+    #[schema(value_type = Option<Moment>)]
     playable_at: Option<i64>,
+    #[schema(value_type = Option<Moment>)]
     ready_at: Option<i64>,
     duration_ms: Option<i64>,
+    /// Of its largest rendition, pixels.
     width: Option<i64>,
     height: Option<i64>,
     renditions: Vec<RenditionView>,
+    /// The source was cut short, or has holes.
     truncated: bool,
     has_poster: bool,
-    refusal: Option<Refusal>,
+    refusal: Option<RefusalView>,
+    /// The page on which it plays.
     watch_url: String,
 }
 
-#[derive(Serialize)]
+/// One quality level of a video, or its audio.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Rendition)]
 struct RenditionView {
     name: String,
+    /// `video` or `audio`.
     kind: &'static str,
     width: Option<i64>,
     height: Option<i64>,
 }
 
+/// Why a source cannot become a video.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Refusal)]
+struct RefusalView {
+    /// Stable, kebab-case.
+    code: String,
+    /// One sentence for its author.
+    message: String,
+}
+
 impl View {
     /// The view of a video, with its renditions.
-    pub(super) async fn of(api: &State, video: Video) -> Result<Self> {
+    pub(super) async fn of(api: &ApiState, video: Video) -> Result<Self> {
         let renditions = api.library.renditions(&video).await?.into_iter().map(rendition).collect();
         Ok(Self {
             watch_url: api.site.watch_url(&video.id),
             video: video.id,
             title: video.title,
             owner: video.owner,
+            collection: video.collection,
             state: video.state.as_str(),
             playable: video.playable_at.is_some(),
             stage: video.stage.as_str(),
@@ -81,7 +155,7 @@ impl View {
             renditions,
             truncated: video.truncated,
             has_poster: video.poster_epoch.is_some(),
-            refusal: video.refusal,
+            refusal: video.refusal.map(|Refusal { code, message }| RefusalView { code, message }),
         })
     }
 }
@@ -91,28 +165,35 @@ fn rendition(rendition: Rendition) -> RenditionView {
     RenditionView { name: rendition.name.to_string(), kind: if width.is_some() { "video" } else { "audio" }, width, height }
 }
 
-/// `GET /v1/videos?limit=&cursor=`.
+/// List videos.
+///
+/// Those that the caller may see, newest first.
+#[utoipa::path(get, path = "/videos", operation_id = "list_videos", tag = "videos", params(Wanted),
+    responses((status = OK, description = "A page of the list.", body = List)),
+    extensions(("x-problems" = json!(["bad-limit", "bad-cursor", "unknown-word", "bad-collection", "nul-in-text"]))))]
 pub(super) async fn list(
-    Api(api): Api<State>,
+    Api(api): Api<ApiState>,
     SignedIn { caller, .. }: SignedIn,
-    page: std::result::Result<Query<Page>, axum::extract::rejection::QueryRejection>,
+    Query(wanted): Query<Wanted>,
+    uri: Uri,
 ) -> std::result::Result<Response, Problem> {
-    let Query(page) = page.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed-query", error.body_text()))?;
-    let before = page.cursor.as_deref().map(VideoId::parse).transpose()?;
-    let limit = page.limit.unwrap_or(30).clamp(1, MOST_LISTED);
-    let listed = api.library.list(&caller.actor, before, limit).await?;
-    let full = u64::try_from(listed.len()).is_ok_and(|count| count == limit);
-    let next_cursor = listed.last().filter(|_| full).map(|video| video.id.clone());
-    let mut videos = Vec::with_capacity(listed.len());
-    for video in listed {
+    let (limit, before) = (paging::limit(wanted.limit)?, paging::after(wanted.cursor.as_deref(), VideoId::parse)?);
+    let found = api.library.list(&caller.actor, wanted.filter()?, before, limit + 1).await?;
+    let Page { items, next_cursor } = Page::of(found, limit, |video| video.id.as_str());
+    let mut videos = Vec::with_capacity(items.len());
+    for video in items {
         videos.push(View::of(&api, video).await?);
     }
-    Ok(axum::Json(List { videos, next_cursor }).into_response())
+    let list = List { videos, next_cursor };
+    Ok(paging::answer(&uri, &list, list.next_cursor.as_deref()))
 }
 
-/// `GET /v1/videos/{id}`.
+/// Look at a video.
+#[utoipa::path(get, path = "/videos/{id}", operation_id = "read_video", tag = "videos", params(("id" = Id, Path)),
+    responses((status = OK, description = "The video.", body = View)),
+    extensions(("x-problems" = json!(["not-found"]))))]
 pub(super) async fn show(
-    Api(api): Api<State>,
+    Api(api): Api<ApiState>,
     SignedIn { caller, .. }: SignedIn,
     Path(id): Path<String>,
 ) -> std::result::Result<Response, Problem> {
@@ -120,9 +201,14 @@ pub(super) async fn show(
     Ok(axum::Json(View::of(&api, video).await?).into_response())
 }
 
-/// `DELETE /v1/videos/{id}`.
+/// Delete a video.
+///
+/// Its key goes at once, its files soon after: nothing brings it back.
+#[utoipa::path(delete, path = "/videos/{id}", operation_id = "delete_video", tag = "videos", params(("id" = Id, Path)),
+    responses((status = NO_CONTENT, description = "It is deleted.")),
+    extensions(("x-problems" = json!(["not-found", "not-allowed"]))))]
 pub(super) async fn delete(
-    Api(api): Api<State>,
+    Api(api): Api<ApiState>,
     SignedIn { caller, .. }: SignedIn,
     Path(id): Path<String>,
 ) -> std::result::Result<StatusCode, Problem> {
@@ -130,9 +216,13 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /v1/videos/{id}/poster`.
+/// Get a video's poster.
+#[utoipa::path(get, path = "/videos/{id}/poster", operation_id = "read_poster", tag = "videos", params(("id" = Id, Path)),
+    responses((status = OK, description = "A picture.", body = Vec<u8>, content_type = "image/jpeg"),
+        (status = NOT_MODIFIED, description = "It is the one that `If-None-Match` names.")),
+    extensions(("x-problems" = json!(["not-found", "audit-unavailable"]))))]
 pub(super) async fn poster(
-    Api(api): Api<State>,
+    Api(api): Api<ApiState>,
     SignedIn { caller, .. }: SignedIn,
     Path(id): Path<String>,
     headers: HeaderMap,

@@ -1,10 +1,13 @@
 //! One suite for both databases: each test body below runs over SQLite and over a real PostgreSQL.
 
+mod collections;
 mod copies;
 mod guards;
+mod idempotency;
 mod isolation;
 mod jobs;
 mod migrations;
+mod quotas;
 mod races;
 mod rows;
 mod text;
@@ -130,6 +133,7 @@ fn upload_of(owner: &str) -> Upload {
         owner: owner.to_owned(),
         filename: "heart.mp4".to_owned(),
         title: "The heart".to_owned(),
+        collection: None,
         size_bytes: 20 << 20,
         part_size_bytes: 8 << 20,
         state: UploadState::Open,

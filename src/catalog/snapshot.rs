@@ -25,7 +25,7 @@ impl Catalog {
             Store::Sqlite(store) => TxInner::Sqlite(store.begin_reading().await?),
             Store::Postgres(store) => TxInner::Postgres(store.begin_reading().await?),
         };
-        let mut tx = Tx { inner, now: None, broken: None };
+        let mut tx = Tx { inner, now: None, writes: false, broken: None };
         let (schema, tables) = (tx.schema().await?, tx.tables().await?);
         Ok(Snapshot { tx, schema, tables })
     }

@@ -14,7 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The scripts, in order; the catalog's `user_version` is how many ran.
-static MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_first.sql")];
+static MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../migrations/sqlite/0002_collections.sql"),
+    include_str!("../../migrations/sqlite/0003_s3_access_keys.sql"),
+    include_str!("../../migrations/sqlite/0005_quotas.sql"),
+    include_str!("../../migrations/sqlite/0006_idempotency.sql"),
+];
 
 /// The database's clock in epoch milliseconds.
 pub(super) const NOW: &str = "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) AS now";

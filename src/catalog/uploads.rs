@@ -2,6 +2,7 @@
 
 use super::{Catalog, Row, Tx};
 use crate::args;
+use crate::domain::collection;
 use crate::domain::ids::{SourceId, UploadId, VideoId};
 use crate::domain::upload::{Part, State, Upload};
 use crate::domain::{Error, Result};
@@ -13,6 +14,7 @@ fn upload(row: &Row) -> Result<Upload> {
         owner: row.text("owner")?,
         filename: row.text("filename")?,
         title: row.text("title")?,
+        collection: row.opt_text("collection")?.as_deref().map(collection::Name::parse).transpose()?,
         size_bytes: row.count("size_bytes")?,
         part_size_bytes: row.count("part_size_bytes")?,
         state: State::parse(&row.text("state")?)?,
@@ -90,20 +92,26 @@ impl Tx {
         let now = self.now().await?;
         let key = "INSERT INTO root_keys (video_id, wrapped) VALUES ($1, $2)";
         self.execute(key, args![&upload.video, wrapped_root_key]).await?;
-        let sql = "INSERT INTO uploads (id, video_id, owner, filename, title, size_bytes, part_size_bytes, state, created_at, expires_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9)";
+        let sql = "INSERT INTO uploads (id, video_id, owner, filename, title, collection, size_bytes, part_size_bytes, state, created_at, expires_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'open', $9, $10)";
         let row = args![
             &upload.id,
             &upload.video,
             &upload.owner,
             &upload.filename,
             &upload.title,
+            upload.collection.as_ref().map(collection::Name::as_str),
             upload.size_bytes,
             upload.part_size_bytes,
             now,
             upload.expires_at,
         ];
         self.execute(sql, row).await.map(drop)
+    }
+
+    /// An upload's row, if there is one.
+    pub async fn find_upload(&mut self, id: &UploadId) -> Result<Option<Upload>> {
+        self.fetch_optional(BY_ID, args![id]).await?.as_ref().map(upload).transpose()
     }
 
     /// An upload's row, inside the transaction.

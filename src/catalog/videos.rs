@@ -2,10 +2,18 @@
 
 use super::{Catalog, Row, Tx};
 use crate::args;
+use crate::domain::collection;
 use crate::domain::ids::{VersionId, VideoId};
 use crate::domain::upload::Upload;
-use crate::domain::video::{Refusal, Stage, State, Video};
+use crate::domain::video::{Placing, Refusal, Stage, State, Video};
 use crate::domain::{Error, Result};
+
+/// The columns that [`video`] reads.
+macro_rules! VIDEOS {
+    () => {
+        "SELECT videos.*, collections.name AS collection FROM videos LEFT JOIN collections ON collections.id = videos.collection_id "
+    };
+}
 
 pub(super) fn video(row: &Row) -> Result<Video> {
     let refusal = match (row.opt_text("refusal_code")?, row.opt_text("refusal_message")?) {
@@ -16,6 +24,7 @@ pub(super) fn video(row: &Row) -> Result<Video> {
         id: VideoId::parse(&row.text("id")?)?,
         owner: row.text("owner")?,
         title: row.text("title")?,
+        collection: row.opt_text("collection")?.as_deref().map(collection::Name::parse).transpose()?,
         state: State::parse(&row.text("state")?)?,
         stage: Stage::parse(&row.text("stage")?)?,
         percent: row.int("percent")?,
@@ -37,10 +46,41 @@ pub(super) fn video(row: &Row) -> Result<Video> {
 pub struct Listing {
     /// Whose videos it holds even when they are not ready.
     pub unready: Unready,
+    /// Of these, which.
+    pub filter: Filter,
     /// Only those before this one in the order (newest first).
     pub before: Option<VideoId>,
     /// At most so many.
     pub limit: u64,
+}
+
+/// Which videos a listing is narrowed to; what is absent narrows nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// In this state.
+    pub state: Option<State>,
+    /// Of this owner.
+    pub owner: Option<String>,
+    /// In this collection.
+    pub collection: Option<collection::Name>,
+    /// With this in their title, in whatever case.
+    pub title: Option<String>,
+    /// Made at this moment or later, epoch milliseconds.
+    pub created_after: Option<i64>,
+    /// Made before this moment, epoch milliseconds.
+    pub created_before: Option<i64>,
+}
+
+impl Filter {
+    /// All videos.
+    pub const NONE: Self = Self { state: None, owner: None, collection: None, title: None, created_after: None, created_before: None };
+
+    /// The LIKE pattern for the title: its wildcards mean themselves.
+    fn pattern(&self) -> Option<String> {
+        let folded = self.title.as_ref()?.to_lowercase();
+        let literal: String = folded.chars().flat_map(|c| matches!(c, '%' | '_' | '!').then_some('!').into_iter().chain([c])).collect();
+        Some(format!("%{literal}%"))
+    }
 }
 
 /// Whose videos that are not ready a listing holds.
@@ -54,28 +94,55 @@ pub enum Unready {
     Nobodys,
 }
 
+impl Unready {
+    /// Whether it is everyone's.
+    pub(super) fn is_everyones(&self) -> bool {
+        *self == Self::Everyones
+    }
+
+    /// The one owner whose videos it is. Nobody's is NULL, which no row's owner equals.
+    pub(super) fn owner(&self) -> Option<&str> {
+        if let Self::Of(owner) = self { Some(owner) } else { None }
+    }
+}
+
 impl Catalog {
     /// A video's row, unless it was deleted.
     pub async fn video(&self, id: &VideoId) -> Result<Video> {
-        let row = self.fetch_optional("SELECT * FROM videos WHERE id = $1 AND state <> 'deleted'", args![id]).await?;
+        let row = self.fetch_optional(concat!(VIDEOS!(), "WHERE videos.id = $1 AND state <> 'deleted'"), args![id]).await?;
         row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no video {id}"))), video)
     }
 
     /// What is left of a deleted video: whose it was, and whether it was ever ready.
     pub async fn deleted_video(&self, id: &VideoId) -> Result<Video> {
-        let row = self.fetch_optional("SELECT * FROM videos WHERE id = $1 AND state = 'deleted'", args![id]).await?;
+        let row = self.fetch_optional(concat!(VIDEOS!(), "WHERE videos.id = $1 AND state = 'deleted'"), args![id]).await?;
         row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no deleted video {id}"))), video)
     }
 
     /// Videos, newest first (ids are ordered by time).
     pub async fn videos(&self, listing: &Listing) -> Result<Vec<Video>> {
-        let sql = "SELECT * FROM videos WHERE state <> 'deleted' AND (state = 'ready' OR $1 = 1 OR owner = $2)
-            AND ($3 IS NULL OR id < $3) ORDER BY id DESC LIMIT $4";
-        let before = listing.before.as_ref().map(VideoId::as_str);
-        // No row's owner equals NULL.
-        let owner = if let Unready::Of(owner) = &listing.unready { Some(owner.as_str()) } else { None };
-        let everyones = listing.unready == Unready::Everyones;
-        self.fetch_all(sql, args![everyones, owner, before, listing.limit]).await?.iter().map(video).collect()
+        let sql = concat!(
+            VIDEOS!(),
+            "WHERE state <> 'deleted' AND (state = 'ready' OR $1 = 1 OR owner = $2) AND ($3 IS NULL OR videos.id < $3)
+            AND ($4 IS NULL OR collections.name = $4) AND ($5 IS NULL OR state = $5) AND ($6 IS NULL OR owner = $6)
+            AND ($7 IS NULL OR title_folded LIKE $7 ESCAPE '!') AND ($8 IS NULL OR videos.created_at >= $8)
+            AND ($9 IS NULL OR videos.created_at < $9) ORDER BY videos.id DESC LIMIT $10"
+        );
+        let Listing { unready, filter, before, limit } = listing;
+        let (before, collection) = (before.as_ref().map(VideoId::as_str), filter.collection.as_ref().map(collection::Name::as_str));
+        let args = args![
+            unready.is_everyones(),
+            unready.owner(),
+            before,
+            collection,
+            filter.state.map(State::as_str),
+            filter.owner.as_deref(),
+            filter.pattern(),
+            filter.created_after,
+            filter.created_before,
+            *limit,
+        ];
+        self.fetch_all(sql, args).await?.iter().map(video).collect()
     }
 
     /// The next 100 videos whose blobs are due to go. One is left out while a cancelled job of it may still run somewhere, by its
@@ -93,8 +160,25 @@ impl Tx {
     /// Inserts the video that a finished upload becomes.
     pub async fn insert_video(&mut self, upload: &Upload) -> Result<()> {
         let now = self.now().await?;
-        let sql = "INSERT INTO videos (id, owner, title, state, stage, created_at) VALUES ($1, $2, $3, 'processing', 'queued', $4)";
-        self.execute(sql, args![&upload.video, &upload.owner, &upload.title, now]).await.map(drop)
+        let sql = "INSERT INTO videos (id, owner, title, title_folded, state, stage, created_at)
+            VALUES ($1, $2, $3, $5, 'processing', 'queued', $4)";
+        self.execute(sql, args![&upload.video, &upload.owner, &upload.title, now, upload.title.to_lowercase()]).await?;
+        if let Some(name) = &upload.collection { self.set_collection(&upload.video, Some(name)).await } else { Ok(()) }
+    }
+
+    /// What a video is called and where it is: its title and collection.
+    pub async fn placing(&mut self, id: &VideoId) -> Result<Placing> {
+        let row = self.fetch_optional(concat!(VIDEOS!(), "WHERE videos.id = $1 AND state <> 'deleted'"), args![id]).await?;
+        let Video { title, collection, .. } =
+            row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no video {id}"))), video)?;
+        Ok(Placing { title, collection })
+    }
+
+    /// Gives a video another title and another collection.
+    pub async fn place(&mut self, id: &VideoId, to: &Placing) -> Result<()> {
+        let sql = "UPDATE videos SET title = $2, title_folded = $3 WHERE id = $1";
+        self.execute(sql, args![id, &to.title, to.title.to_lowercase()]).await?;
+        self.set_collection(id, to.collection.as_ref()).await
     }
 
     /// Says what a video in processing is busy with.

@@ -16,6 +16,7 @@ use super::client::Client;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::{Exit, output};
+use crate::domain::collection::Name;
 use crate::domain::ids::VideoId;
 use clap::{Args, ValueEnum};
 use futures_util::{StreamExt, stream};
@@ -47,6 +48,9 @@ pub(super) struct PublishArgs {
     /// Title of the video, for a single file [default: made from the file's name].
     #[arg(long, value_name = "T")]
     title: Option<String>,
+    /// Collection the videos belong into, such as Cardiology/2026; made if there is none of this name.
+    #[arg(long, value_name = "NAME", value_parser = Name::parse)]
+    collection: Option<Name>,
     /// How far to follow each video.
     #[arg(long, value_name = "STATE", default_value = "ready")]
     wait: Wait,
@@ -64,21 +68,28 @@ pub(super) enum Wait {
     Ready,
 }
 
+/// What the videos of one run are called.
+#[derive(Debug, Default)]
+struct About {
+    title: Option<String>,
+    collection: Option<Name>,
+}
+
 /// What all files of one run share.
 struct Run {
     client: Client,
     board: Board,
     slots: Semaphore,
     started: Instant,
-    title: Option<String>,
+    about: About,
     wait: Wait,
     states: Option<PathBuf>,
 }
 
 impl Run {
-    fn new(client: Client, board: Board, title: Option<String>, wait: Wait, states: Option<PathBuf>) -> Self {
+    fn new(client: Client, board: Board, about: About, wait: Wait, states: Option<PathBuf>) -> Self {
         let (slots, started) = (Semaphore::new(PARTS_AT_ONCE), Instant::now());
-        Self { client, board, slots, started, title, wait, states }
+        Self { client, board, slots, started, about, wait, states }
     }
 
     /// Milliseconds since the run began.
@@ -115,7 +126,8 @@ pub(super) async fn run(connection: Connection, args: PublishArgs) -> Result<Exi
     if args.title.is_some() && args.files.len() > 1 {
         return Err(Failure::usage("--title names a single video: publish the files one by one, or leave it out"));
     }
-    let run = Run::new(Client::new(connection), Board::of_stderr(), args.title, args.wait, state::folder());
+    let about = About { title: args.title, collection: args.collection };
+    let run = Run::new(Client::new(connection), Board::of_stderr(), about, args.wait, state::folder());
     let interrupt = watch_signals()?;
     let mut outcomes = stream::iter(&args.files).map(|path| run.publish(path, &interrupt)).buffered(FILES_AT_ONCE);
     let mut exit = Exit::Done;

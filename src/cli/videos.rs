@@ -1,13 +1,15 @@
-//! `theatrum videos`: list, show, delete.
+//! `theatrum videos`: list, show, edit, delete.
 
-use super::client::{Client, answers::Video};
+use super::client::Client;
+use super::client::answers::{Video, VideoChanges};
 use super::connection::Connection;
 use super::failure::Failure;
 use super::text::{self, Table, Visible};
 use super::{Exit, output};
+use crate::domain::collection::Name;
 use crate::domain::ids::VideoId;
 use crate::domain::video::State;
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use serde_json::json;
 use std::fmt::Write;
 
@@ -20,6 +22,9 @@ pub(super) enum VideosCommand {
         /// At most this many [default: all].
         #[arg(long, value_name = "N")]
         limit: Option<u32>,
+        /// Only those in this collection.
+        #[arg(long, value_name = "NAME", value_parser = Name::parse)]
+        collection: Option<Name>,
         /// Print {"videos":[…]} as the API gives them.
         #[arg(long)]
         json: bool,
@@ -29,6 +34,25 @@ pub(super) enum VideosCommand {
         /// The video's id.
         #[arg(value_name = "ID", value_parser = VideoId::parse)]
         video: VideoId,
+        /// Print the video as the API gives it.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a video another title or collection.
+    #[command(group(ArgGroup::new("change").args(["title", "collection", "no_collection"]).required(true).multiple(true)))]
+    Edit {
+        /// The video's id.
+        #[arg(value_name = "ID", value_parser = VideoId::parse)]
+        video: VideoId,
+        /// The new title.
+        #[arg(long, value_name = "TITLE")]
+        title: Option<String>,
+        /// The collection it shall be in.
+        #[arg(long, value_name = "NAME", value_parser = Name::parse)]
+        collection: Option<Name>,
+        /// Take it out of its collection.
+        #[arg(long, conflicts_with = "collection")]
+        no_collection: bool,
         /// Print the video as the API gives it.
         #[arg(long)]
         json: bool,
@@ -48,12 +72,17 @@ pub(super) enum VideosCommand {
 pub(super) async fn run(connection: Connection, command: VideosCommand) -> Result<Exit, Failure> {
     let client = Client::new(connection);
     match command {
-        VideosCommand::List { limit, json } => {
-            let videos = list(&client, limit.unwrap_or(u32::MAX)).await?;
+        VideosCommand::List { limit, collection, json } => {
+            let videos = list(&client, collection.as_ref(), limit.unwrap_or(u32::MAX)).await?;
             if json { output::json(&json!({ "videos": videos }))? } else { output::line(&table(&videos))? }
         }
         VideosCommand::Show { video, json } => {
             let video = client.video(&video).await?;
+            if json { output::json(&video)? } else { output::line(&details(&video))? }
+        }
+        VideosCommand::Edit { video, title, collection, no_collection, json } => {
+            let collection = if no_collection { Some(None) } else { collection.as_ref().map(Some) };
+            let video = client.edit_video(&video, &VideoChanges { title: title.as_deref(), collection }).await?;
             if json { output::json(&video)? } else { output::line(&details(&video))? }
         }
         VideosCommand::Delete { video, json } => {
@@ -64,7 +93,7 @@ pub(super) async fn run(connection: Connection, command: VideosCommand) -> Resul
     Ok(Exit::Done)
 }
 
-async fn list(client: &Client, limit: u32) -> Result<Vec<Video>, Failure> {
+async fn list(client: &Client, collection: Option<&Name>, limit: u32) -> Result<Vec<Video>, Failure> {
     let mut videos = Vec::new();
     let mut cursor = None;
     loop {
@@ -72,7 +101,7 @@ async fn list(client: &Client, limit: u32) -> Result<Vec<Video>, Failure> {
         if wanted == 0 {
             return Ok(videos);
         }
-        let page = client.videos(wanted.min(PAGE), cursor.as_deref()).await?;
+        let page = client.videos(wanted.min(PAGE), collection, cursor.as_deref()).await?;
         let is_last = page.videos.is_empty() || page.next_cursor.is_none() || page.next_cursor == cursor;
         videos.extend(page.videos);
         if is_last {
@@ -117,6 +146,9 @@ fn details(video: &Video) -> String {
     }
     if video.truncated {
         add("note", "the source was cut short; the video goes as far as it does");
+    }
+    if let Some(collection) = &video.collection {
+        add("in", &Visible(collection).to_string());
     }
     add("owner", &Visible(&video.owner).to_string());
     add("created", &text::utc(video.created_at));

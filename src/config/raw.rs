@@ -1,7 +1,7 @@
 //! The settings as they are written, and the checks that turn them into [`Config`].
 
 use super::backup::RawBackup;
-use super::{Config, DEFAULTS, Log, Overrides, Processing, Sandbox, Server, Uploads, units, wrong};
+use super::{Config, DEFAULTS, Inbox, Log, Overrides, Processing, Sandbox, Server, Uploads, units, wrong};
 use crate::domain::upload::MIN_PART_SIZE_BYTES;
 use crate::domain::{Error, Result};
 use config::{Environment, File, FileFormat};
@@ -21,7 +21,10 @@ pub(super) struct Raw {
     server: RawServer,
     catalog: RawCatalog,
     uploads: RawUploads,
+    inbox: Inbox,
     processing: RawProcessing,
+    storage: super::storage::Raw,
+    quotas: super::quotas::Raw,
     playback: RawPlayback,
     tokens: RawTokens,
     backup: RawBackup,
@@ -116,7 +119,10 @@ impl Raw {
             server: self.server.check()?,
             catalog_url: catalog_url(&self.catalog.url)?,
             uploads: self.uploads.check()?,
+            inbox: self.inbox,
             processing: self.processing.check()?,
+            storage: self.storage.check()?,
+            quotas: self.quotas.check(),
             playback_min_lifetime: duration("playback.min_lifetime", &self.playback.min_lifetime, Duration::from_secs(60))?,
             token_lifetime: duration("tokens.lifetime", &self.tokens.lifetime, Duration::from_secs(60))?,
             backup: self.backup.check()?,

@@ -15,8 +15,11 @@ pub enum ErrorKind {
     Unauthorized,
     /// Valid credentials that do not allow this.
     Forbidden,
-    /// A limit on size or space.
+    /// A limit on the size of one thing.
     TooLarge,
+    /// No room for something new: the disk's reserve or somebody's quota forbids it. Nobody tries again by itself; what was begun
+    /// before and finds the disk full is [`Unavailable`](Self::Unavailable) instead.
+    OutOfSpace,
     /// A part the call needs is not reachable now.
     Unavailable,
     /// The call took longer than it may.
@@ -28,6 +31,8 @@ pub enum ErrorKind {
 /// The cause of an [`Error`], for logs only.
 pub type Cause = Box<dyn std::error::Error + Send + Sync + 'static>;
 
+/// The code of [`Error::disk_full`].
+const DISK_FULL: &str = "disk-full";
 const CAUSED_BY: &str = ": ";
 
 /// The result of every port.
@@ -76,6 +81,21 @@ impl Error {
         Self::new(ErrorKind::Internal, "internal", message).with_source(source)
     }
 
+    /// The disk has no room for something new: `insufficient-storage`.
+    pub fn insufficient_storage(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::OutOfSpace, "insufficient-storage", message)
+    }
+
+    /// Somebody's quota has no room for something new: `quota-exceeded`.
+    pub fn quota_exceeded(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::OutOfSpace, "quota-exceeded", message)
+    }
+
+    /// The disk is full although room was promised: whoever was begun waits for some, and goes on. See [`Error::is_disk_full`].
+    pub fn disk_full(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unavailable, DISK_FULL, message)
+    }
+
     /// A part that is out of reach now, with its cause; retryable.
     pub fn unavailable(message: impl Into<String>, source: impl Into<Cause>) -> Self {
         Self::new(ErrorKind::Unavailable, "unavailable", message).with_source(source)
@@ -113,6 +133,11 @@ impl Error {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         self.retryable
+    }
+
+    /// Whether nothing but room on the disk is missing.
+    pub fn is_disk_full(&self) -> bool {
+        self.code == DISK_FULL
     }
 
     /// Whether someone was refused and is not told so: see [`Error::hidden`].

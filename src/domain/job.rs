@@ -21,6 +21,9 @@ macro_rules! words {
         pub enum $name { $($(#[$vdoc])* $variant,)+ }
 
         impl $name {
+            /// Every one of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
             /// The word in the catalog and the API.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }

@@ -1,5 +1,6 @@
 //! Uploads: a multipart transfer, its limits and its parts.
 
+use super::collection;
 use super::ids::{UploadId, VideoId};
 use super::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,9 @@ pub enum State {
 }
 
 impl State {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Open, Self::Finished, Self::Aborted, Self::Expired];
+
     /// The word in the catalog and the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,7 +43,7 @@ impl State {
 
     /// Reads the catalog's word.
     pub fn parse(word: &str) -> Result<Self> {
-        [Self::Open, Self::Finished, Self::Aborted, Self::Expired]
+        Self::ALL
             .into_iter()
             .find(|state| state.as_str() == word)
             .ok_or_else(|| Error::internal("the catalog holds an unknown upload state", word))
@@ -59,9 +63,11 @@ pub struct Upload {
     pub filename: String,
     /// The video's title.
     pub title: String,
+    /// The collection the video will be in.
+    pub collection: Option<collection::Name>,
     /// The whole file.
     pub size_bytes: u64,
-    /// Every part but the last.
+    /// Every part but the last; 0 for an object of the inbox, whose client chooses.
     pub part_size_bytes: u64,
     /// Where it stands.
     pub state: State,
@@ -70,9 +76,14 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// How many parts the file has.
+    /// Whether it is an object of the inbox, which has parts of any size.
+    pub fn is_of_inbox(&self) -> bool {
+        self.part_size_bytes == 0
+    }
+
+    /// How many parts the file has; 0 for an object of the inbox.
     pub fn parts(&self) -> u64 {
-        self.size_bytes.div_ceil(self.part_size_bytes)
+        if self.is_of_inbox() { 0 } else { self.size_bytes.div_ceil(self.part_size_bytes) }
     }
 
     /// The length that part `number` (1-based) must have; an unknown number is `Invalid`.
@@ -105,8 +116,12 @@ pub struct Request {
     pub filename: String,
     /// See [`Upload::title`].
     pub title: String,
+    /// See [`Upload::collection`].
+    pub collection: Option<collection::Name>,
     /// See [`Upload::size_bytes`].
     pub size_bytes: u64,
+    /// The ids of the upload and of its video, when the client's idempotency key decides them: the same request again is the same upload.
+    pub ids: Option<(UploadId, VideoId)>,
 }
 
 impl Request {
@@ -138,8 +153,26 @@ impl Request {
             let message = format!("the file has {size_bytes} bytes, this server takes at most {max_size_bytes}");
             return Err(Error::new(ErrorKind::TooLarge, "file-too-large", message));
         }
-        Ok(Self { filename, title, size_bytes })
+        Ok(Self { filename, title, collection: None, size_bytes, ids: None })
     }
+
+    /// The same request for an upload and a video of these ids.
+    #[must_use]
+    pub fn named(self, ids: Option<(UploadId, VideoId)>) -> Self {
+        Self { ids, ..self }
+    }
+
+    /// The same request for a video in this collection.
+    #[must_use]
+    pub fn in_collection(self, collection: Option<collection::Name>) -> Self {
+        Self { collection, ..self }
+    }
+}
+
+/// A title that someone gives a video: 1 to 200 characters without control characters, blanks taken away at its ends; else `bad-title`.
+pub fn title(text: &str) -> Result<String> {
+    let wrong = || Error::invalid("bad-title", format!("the title must have 1 to {MAX_TITLE_CHARS} characters and no control characters"));
+    line(text, MAX_TITLE_CHARS).ok_or_else(wrong)
 }
 
 fn line(text: &str, max_chars: usize) -> Option<String> {
@@ -165,6 +198,7 @@ mod tests {
             owner: "ada".into(),
             filename: "a.mp4".into(),
             title: "a".into(),
+            collection: None,
             size_bytes,
             part_size_bytes,
             state: State::Open,

@@ -21,6 +21,9 @@ pub enum State {
 }
 
 impl State {
+    /// Every state.
+    pub const ALL: [Self; 5] = [Self::Processing, Self::Ready, Self::Refused, Self::Failed, Self::Deleted];
+
     /// The word in the catalog and the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,9 +35,16 @@ impl State {
         }
     }
 
+    /// Reads a word that someone asks by; an unknown one is `Invalid`.
+    pub fn parse_asked(word: &str) -> Result<Self> {
+        let words = || Self::ALL.map(Self::as_str).join(", ");
+        let unknown = || Error::invalid("unknown-word", format!("{word:?} is none of: {}", words()));
+        Self::ALL.into_iter().find(|state| state.as_str() == word).ok_or_else(unknown)
+    }
+
     /// Reads the catalog's word.
     pub fn parse(word: &str) -> Result<Self> {
-        [Self::Processing, Self::Ready, Self::Refused, Self::Failed, Self::Deleted]
+        Self::ALL
             .into_iter()
             .find(|state| state.as_str() == word)
             .ok_or_else(|| Error::internal("the catalog holds an unknown video state", word))
@@ -103,6 +113,8 @@ pub struct Video {
     pub owner: String,
     /// What people call it.
     pub title: String,
+    /// The collection it is in.
+    pub collection: Option<super::collection::Name>,
     /// Where it stands.
     pub state: State,
     /// What its processing is busy with.
@@ -131,6 +143,15 @@ pub struct Video {
     pub refusal: Option<Refusal>,
 }
 
+/// What people may change of a video: what it is called, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placing {
+    /// See [`Video::title`].
+    pub title: String,
+    /// See [`Video::collection`].
+    pub collection: Option<super::collection::Name>,
+}
+
 /// One rendition of a version, as planned and made.
 #[derive(Clone, Debug)]
 pub struct Rendition {
@@ -141,6 +162,9 @@ pub struct Rendition {
 }
 
 impl Stage {
+    /// Every stage.
+    pub const ALL: [Self; 5] = [Self::Queued, Self::Probing, Self::Encoding, Self::Publishing, Self::Done];
+
     /// The word in the catalog and the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -154,7 +178,7 @@ impl Stage {
 
     /// Reads the catalog's word.
     pub fn parse(word: &str) -> Result<Self> {
-        [Self::Queued, Self::Probing, Self::Encoding, Self::Publishing, Self::Done]
+        Self::ALL
             .into_iter()
             .find(|stage| stage.as_str() == word)
             .ok_or_else(|| Error::internal("the catalog holds an unknown stage", word))

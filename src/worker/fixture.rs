@@ -27,6 +27,7 @@ fn upload() -> Upload {
         owner: "ada".to_owned(),
         filename: "heart.mp4".to_owned(),
         title: "The heart".to_owned(),
+        collection: None,
         size_bytes: 1,
         part_size_bytes: 1,
         state: UploadState::Open,

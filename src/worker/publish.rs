@@ -27,6 +27,7 @@ pub(super) fn job(video: &VideoId, version: &VersionId) -> NewJob {
 
 /// Runs the job.
 pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
+    failpoint::hit("publishing");
     let id = attempt.version()?;
     let catalog = &attempt.state.catalog;
     let version = catalog.version(id).await?;

@@ -2,6 +2,7 @@
 
 mod access;
 mod backup;
+mod collections;
 mod corpus;
 mod crash;
 mod damage;
@@ -9,7 +10,10 @@ mod dead;
 mod doctor;
 mod edge;
 mod house;
+mod inbox;
 mod postgres;
+mod powercut;
+mod quotas;
 mod sandbox;
 mod support;
 mod uploads;

@@ -137,6 +137,16 @@ describe('Transfer', () => {
     await expect(server.transfer().run(never())).rejects.toThrow('The file changes while it is being sent.');
   });
 
+  it('does not pester a server that has no room for a new file', async () => {
+    const server = new FakeServer();
+    const begin = async () => {
+      throw new ApiError(507, 'insufficient-storage', 'the disk has no room for this file: delete videos');
+    };
+    const transfer = new Transfer(file, { ...server.ports(), begin }, { progress: () => {}, troubled: () => {} });
+    await expect(transfer.run(never())).rejects.toThrow('the disk has no room');
+    expect(server.waits).toBe(0);
+  });
+
   it('sends what finish calls missing', async () => {
     const server = new FakeServer();
     let once = true;

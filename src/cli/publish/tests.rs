@@ -4,7 +4,7 @@ mod fake;
 
 use super::progress::Board;
 use super::report::Outcome;
-use super::{Client, Connection, Run, Wait};
+use super::{About, Client, Connection, Run, Wait};
 use fake::{Fake, Fault, PART_BYTES};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ impl Bench {
 
     fn run(&self, wait: Wait) -> Run {
         let client = Client::new(Connection::Local { data: self.data() });
-        Run::new(client, Board::silent(), None, wait, Some(self.states()))
+        Run::new(client, Board::silent(), About::default(), wait, Some(self.states()))
     }
 
     /// Publishes the source and gives the line of JSON.

@@ -6,7 +6,7 @@ use super::report::{Outcome, Timings};
 use super::source::LocalFile;
 use super::state::Slot;
 use super::transfer::Transfer;
-use super::{Run, Wait};
+use super::{About, Run, Wait};
 use crate::cli::client::answers::{NewUpload, Upload, UploadState, Video};
 use crate::cli::failure::Failure;
 use crate::cli::text::Visible;
@@ -14,6 +14,7 @@ use crate::domain::ids::{UploadId, VideoId};
 use crate::domain::video::{Refusal, State};
 use std::cell::RefCell;
 use std::path::Path;
+use uuid::Uuid;
 
 /// How often parts may vanish between their receipt and `finish` before something is wrong.
 const ROUNDS: u32 = 3;
@@ -99,7 +100,8 @@ impl Publication<'_> {
             return Ok(None);
         }
         self.progress.note(&format!("going on where an earlier run stopped, with {} parts already there", upload.received.len()));
-        if let (Some(wanted), Some(first)) = (&self.run.title, upload.title.as_ref().filter(|title| self.run.title.as_ref() != Some(title)))
+        if let (Some(wanted), Some(first)) =
+            (&self.run.about.title, upload.title.as_ref().filter(|title| self.run.about.title.as_ref() != Some(title)))
         {
             self.progress.note(&format!("the title stays as that run gave it, {}, not {}", Visible(first), Visible(wanted)));
         }
@@ -116,8 +118,11 @@ impl Publication<'_> {
 
     async fn begin(&self, slot: &mut Option<Slot>) -> Result<Upload, Failure> {
         let (filename, size_bytes) = (self.file.name(), self.file.size_bytes());
-        let wanted = NewUpload { filename, size_bytes, title: self.run.title.as_deref() };
-        let begun = self.patience.keep_trying(async || self.run.client.begin_upload(&wanted).await).await?;
+        let About { title, collection } = &self.run.about;
+        let wanted = NewUpload { filename, size_bytes, title: title.as_deref(), collection: collection.as_ref() };
+        // One key for all tries: a lost answer makes no second upload.
+        let key = Uuid::new_v4();
+        let begun = self.patience.keep_trying(async || self.run.client.begin_upload(&wanted, &key).await).await?;
         if let Some(Err(error)) = slot.as_mut().map(|slot| slot.remember(&begun.upload)) {
             self.progress.note(&format!("an interruption cannot be resumed: {error}"));
         }

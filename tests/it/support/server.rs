@@ -33,7 +33,9 @@ impl Server {
     /// A folder for a server that does not run yet.
     pub fn prepare(variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("theatrum-test-").tempdir().expect("a temporary folder");
-        let mut own = vec![("THEATRUM_PROCESSING__KEEP_REFUSED".to_owned(), "0".to_owned())];
+        // How much room the machine has that runs the tests is its own affair.
+        let own = [("THEATRUM_PROCESSING__KEEP_REFUSED", "0"), ("THEATRUM_STORAGE__RESERVE_BYTES", "0")];
+        let mut own: Vec<_> = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         own.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         Self { folder, variables: own, child: None }
     }
@@ -56,12 +58,21 @@ impl Server {
     }
 
     fn wait_ready(&mut self) {
+        assert!(self.wait_ready_or_killed(), "the server was killed at start:\n{}", self.log());
+    }
+
+    /// Waits until it is ready, or is killed as a failpoint does; whether it lives.
+    pub fn wait_ready_or_killed(&mut self) -> bool {
         let begun = Instant::now();
         loop {
             if self.announcement().is_some_and(|found| found["pid"] == self.pid() && found["url"].as_str().is_some_and(ready)) {
-                return;
+                return true;
             }
             let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("a child to ask"));
+            if ended.is_some_and(|status| status.signal() == Some(libc::SIGKILL)) {
+                self.child = None;
+                return false;
+            }
             assert!(ended.is_none(), "the server ended at start ({ended:?}):\n{}", self.log());
             assert!(begun.elapsed() < READY_WITHIN, "the server did not become ready:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20)); // tidy: polling

@@ -91,9 +91,9 @@ export class ApiError extends Error {
     this.name = 'ApiError';
   }
 
-  /** Worth trying again without changing anything? */
+  /** Worth trying again without changing anything? Not 507: room is made by people. */
   get transient(): boolean {
-    return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
+    return this.status === 0 || this.status === 408 || this.status === 429 || (this.status >= 500 && this.status !== 507);
   }
 }
 

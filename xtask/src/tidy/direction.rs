@@ -9,6 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["domain"],
     &["failpoint", "problem", "recent"],
     &["audit", "blobs", "catalog", "depot", "doorbell", "keys", "kms", "links", "policy", "uploads"],
+    &["storage"],
     &["backup", "edge", "ingest", "library", "notify", "worker"],
     &["api"],
     &["roles"],
