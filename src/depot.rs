@@ -62,18 +62,18 @@ impl Depot {
     pub async fn put_stream(&self, name: &Name, pieces: impl Stream<Item = Result<Bytes>> + Send) -> Result<()> {
         let mut writer = BufWriter::new(self.store.clone(), location(name));
         let mut pieces = pin!(pieces);
-        let written = async {
-            while let Some(piece) = pieces.try_next().await? {
-                writer.put(piece).await.map_err(|e| self.failed("could not be written", name, e))?;
+        loop {
+            match pieces.try_next().await {
+                Ok(Some(piece)) => writer.put(piece).await.map_err(|e| self.failed("could not be written", name, e))?,
+                Ok(None) => break,
+                Err(error) => {
+                    // What cannot be taken back now is invisible, and the bucket's rule for unfinished uploads ends it.
+                    let _ = writer.abort().await;
+                    return Err(error);
+                }
             }
-            writer.shutdown().await.map_err(|e| self.failed("could not be written", name, cause(e)))
-        };
-        let outcome = written.await;
-        if outcome.is_err() {
-            // What cannot be taken back now is invisible, and the bucket's rule for unfinished uploads ends it.
-            let _ = writer.abort().await;
         }
-        outcome
+        writer.shutdown().await.map_err(|e| self.failed("could not be written", name, cause(e)))
     }
 
     /// The whole object; `NotFound` when it is not there.
@@ -251,6 +251,13 @@ mod tests {
         let pieces = futures_util::stream::iter([Ok(Bytes::from("half")), Err(Error::unavailable("cut", "test"))]);
         assert!(depot.put_stream(&Name::Keyring, pieces).await.is_err());
         assert!(!depot.has(&Name::Keyring).await.expect("asked"));
+        // Where a folder belongs lies a file: what fails is the end of the write.
+        std::fs::write(folder.path().join("a/b/deleted"), "in the way").expect("written");
+        for megabytes in [0, 20] {
+            let pieces = (0..megabytes).map(|_| Ok(Bytes::from(vec![0; 1 << 20])));
+            let tombstone = Name::Tombstone(VideoId::new());
+            assert!(depot.put_stream(&tombstone, futures_util::stream::iter(pieces)).await.is_err());
+        }
     }
 
     #[test]

@@ -99,7 +99,22 @@ impl Manifest {
         if manifest.id == *id { Ok(manifest) } else { Err(super::sealed::damaged(depot, &name)) }
     }
 
-    /// All snapshots that are whole, oldest first.
+    /// The newest snapshot that can be read at all: for telling whose depot it is. A manifest that was damaged must not keep backups from
+    /// being made.
+    pub async fn newest_readable(depot: &Depot) -> Result<Option<Self>> {
+        let mut ids = ids(depot).await?;
+        ids.sort();
+        for id in ids.iter().rev() {
+            match Self::load(depot, id).await {
+                Ok(manifest) => return Ok(Some(manifest)),
+                Err(error) if error.kind() == ErrorKind::NotFound || error.code() == "backup-damaged" => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// All snapshots that are whole, oldest first. `Invalid` (`backup-damaged`) when the manifest of one is not.
     pub async fn all(depot: &Depot) -> Result<Vec<Self>> {
         let mut ids: Vec<SnapshotId> = ids(depot).await?;
         ids.sort();

@@ -30,9 +30,14 @@ pub struct Pruned {
 pub(super) async fn prune(depot: &Depot, kms: &Kms, keep: Option<usize>, newest: &SnapshotId) -> Result<Pruned> {
     let mut pruned = Pruned::default();
     reap(depot, &mut pruned).await?;
-    let whole: Vec<SnapshotId> = Manifest::all(depot).await?.into_iter().map(|manifest| manifest.id).collect();
+    let mut ids = manifest::ids(depot).await?;
+    ids.sort();
+    let (mut whole, mut unfinished) = (Vec::new(), Vec::new());
+    for id in ids.into_iter().filter(|id| id <= newest) {
+        let is_whole = depot.has(&Name::Manifest(id.clone())).await?;
+        if is_whole { whole.push(id) } else { unfinished.push(id) }
+    }
     let beyond = keep.map_or(0, |keep| whole.len().saturating_sub(keep.max(1)));
-    let unfinished = manifest::ids(depot).await?.into_iter().filter(|id| !whole.contains(id) && id < newest).collect::<Vec<_>>();
     for id in whole[..beyond].iter().chain(&unfinished) {
         // Its manifest first: half a snapshot must not look like one.
         depot.delete(&Name::Manifest(id.clone())).await?;

@@ -62,6 +62,13 @@ pub struct Taken {
 /// manifest there is no snapshot, and the next run goes on with what is there.
 pub async fn take(house: &House, depot: &Depot, keep: Option<usize>, progress: &Progress) -> Result<Taken> {
     let lock = depot.lock().await?;
+    let taken = take_alone(house, depot, keep, progress).await;
+    let released = lock.release().await;
+    let taken = taken?;
+    released.map(|()| taken)
+}
+
+async fn take_alone(house: &House, depot: &Depot, keep: Option<usize>, progress: &Progress) -> Result<Taken> {
     if let Some(folder) = depot.folder() {
         sweep_unfinished(folder).await?;
     }
@@ -70,17 +77,16 @@ pub async fn take(house: &House, depot: &Depot, keep: Option<usize>, progress: &
     progress.begin("reading the rows", 0);
     let key = new_key()?;
     let exported = rows::export(&house.catalog, &key, &Name::Rows(id.clone())).await?;
-    let buried = bury(depot, &exported.seen).await?;
+    bury(depot, exported.seen.gone().collect()).await?;
     progress.begin("copying blobs", exported.seen.blob_bytes);
     let (list, tally) = copy(house, depot, &exported, &id, &key, progress).await?;
     progress.begin("copying rows and keys", 0);
-    send_keys(depot, &exported.seen, &buried).await?;
+    send_keys(house, depot, &exported.seen).await?;
     let manifest = Facts { id: &id, taken_at, key: &key, exported: &exported, list: &list, tally: &tally };
     publish(house, depot, manifest).await?;
     progress.begin("removing what nobody needs", 0);
     // After the last key was written: a tombstone that the server wrote meanwhile is seen now.
     let pruned = prune::prune(depot, &house.secrets.kms, keep, &id).await?;
-    lock.release().await?;
     let rows_bytes = exported.rows.piece.size_bytes + list.piece.size_bytes;
     let Tally { blobs, blob_bytes, copied: copied_blobs, copied_bytes, damaged } = tally;
     let videos = exported.seen.live();
@@ -110,14 +116,11 @@ fn new_key() -> Result<RootKey> {
     Ok(RootKey::new(*bytes))
 }
 
-/// Notes in the depot which videos have gone. Gives all that are noted there.
-async fn bury(depot: &Depot, seen: &Seen) -> Result<HashSet<VideoId>> {
-    let mut buried = depot.buried().await?;
-    let new: Vec<&VideoId> = seen.gone().filter(|video| !buried.contains(*video)).collect();
-    let burials = stream::iter(new.iter().map(|video| depot.bury(video)));
-    burials.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-    buried.extend(new.into_iter().cloned());
-    Ok(buried)
+/// Notes in the depot that videos have gone, unless that is known there.
+async fn bury(depot: &Depot, gone: Vec<&VideoId>) -> Result<()> {
+    let buried = depot.buried().await?;
+    let new = gone.into_iter().filter(|video| !buried.contains(*video)).map(|video| depot.bury(video));
+    stream::iter(new.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).try_collect().await
 }
 
 async fn copy(
@@ -138,10 +141,15 @@ async fn copy(
     Ok((copier.list.finish(key, &name)?, copier.tally))
 }
 
-/// One object for each wrapped root key, so that it can go alone.
-async fn send_keys(depot: &Depot, seen: &Seen, buried: &HashSet<VideoId>) -> Result<()> {
+/// One object for each wrapped root key, so that it can go alone. Videos that were deleted while their blobs were copied get none.
+async fn send_keys(house: &House, depot: &Depot, seen: &Seen) -> Result<()> {
+    let keyed = house.catalog.videos_with_keys().await?;
+    let (live, gone): (Vec<_>, Vec<_>) =
+        seen.keys.iter().filter(|(video, _)| seen.is_live(video)).partition(|(video, _)| keyed.contains(*video));
+    bury(depot, gone.into_iter().map(|(video, _)| video).collect()).await?;
+    let buried = depot.buried().await?;
     let present: HashSet<Name> = depot.list(Name::ROOT_KEYS).map_ok(|(name, _)| name).try_collect().await?;
-    let named = seen.keys.iter().filter(|(video, _)| seen.is_live(video) && !buried.contains(*video));
+    let named = live.into_iter().filter(|(video, _)| !buried.contains(*video));
     let named = named.map(|(video, wrapped)| (Name::root_key(video, wrapped), wrapped));
     let new: Vec<_> = named.filter(|(name, _)| !present.contains(name)).collect();
     let puts = stream::iter(new.iter().map(|(name, wrapped)| depot.put(name, Bytes::from((*wrapped).clone()))));

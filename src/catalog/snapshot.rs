@@ -6,6 +6,7 @@ use crate::args;
 use crate::domain::ids::{VersionId, VideoId};
 use crate::domain::{Error, Result};
 use serde_json::{Map, Value as Json};
+use std::collections::HashSet;
 
 /// Rows that one statement inserts: no database allows more than some ten thousand arguments.
 const ROWS_AT_ONCE: usize = 200;
@@ -28,6 +29,12 @@ impl Catalog {
         let mut tx = Tx { inner, now: None, writes: false, broken: None };
         let (schema, tables) = (tx.schema().await?, tx.tables().await?);
         Ok(Snapshot { tx, schema, tables })
+    }
+
+    /// The videos, and uploads in progress, whose root key is there now.
+    pub async fn videos_with_keys(&self) -> Result<HashSet<VideoId>> {
+        let rows = self.fetch_all("SELECT video_id FROM root_keys", args![]).await?;
+        rows.iter().map(|row| VideoId::parse(&row.text("video_id")?)).collect()
     }
 
     /// Whether a part's row still points at `blob`, of a video that was not deleted.

@@ -62,7 +62,14 @@ pub(super) struct LastBackup {
 }
 
 /// The file in the data folder that holds a [`LastBackup`].
-pub(super) const LAST_BACKUP: &str = "backup.json";
+const LAST_BACKUP: &str = "backup.json";
+
+impl LastBackup {
+    /// What the folder remembers; none if it remembers nothing that can be read.
+    pub(super) fn of(data: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(data.join(LAST_BACKUP)).ok()?).ok()
+    }
+}
 
 /// Takes a backup; fails if something was not whole in the house, although the rest is safe then.
 pub(super) async fn run(flag: Option<PathBuf>, args: BackupArgs) -> Result<Exit, Failure> {
@@ -136,7 +143,7 @@ async fn seal(depot: &Depot, secrets: &Secrets, args: &SealArgs) -> Result<(), F
         Err(error) => return Err(error.into()),
     }
     // The house's keyring may have grown; another house's would lose its only seal here.
-    if let Some(newest) = Manifest::all(depot).await?.pop() {
+    if let Some(newest) = Manifest::newest_readable(depot).await? {
         newest.is_of(depot, secrets).await?;
     }
     output::note("the keyring is sealed under a passphrase: without both, nobody can restore this backup");

@@ -1,5 +1,6 @@
 //! `theatrum doctor`: what this machine lacks, what that means, and how to mend it.
 
+mod backup;
 mod clock;
 mod folder;
 mod media;
@@ -109,6 +110,7 @@ fn text(address: SocketAddr) -> String {
 async fn examine_host(config: &Config, data: &Path) -> Vec<Check> {
     let mut checks = media::examine(&config.processing).await;
     checks.push(sandbox::examine(&config.processing).await);
+    checks.extend(backup::examine(&config.backup, data));
     checks.extend(network::examine(data, [config.server.listen, config.server.s3_listen]).await);
     checks
 }

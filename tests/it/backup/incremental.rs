@@ -66,6 +66,8 @@ async fn nothing_is_written_where_something_else_is() {
     let (server, other) = (Server::start(), Server::start());
     let drill = Drill::folder(&server);
     drill.done(&server, "backup", &[]);
+    let doctor = String::from_utf8(server.cli(&["doctor"]).stdout).expect("text");
+    assert!(doctor.contains("the last was") && doctor.contains(&*drill.path().to_string_lossy()), "{doctor}");
     assert!(drill.refused(&other, "backup", &[]).contains("depot-foreign"));
     assert!(drill.refused(&server, "restore", &[]).contains("data-not-empty"), "a house that is there stays");
     assert_eq!(server.get("/v1/videos").await["videos"], serde_json::json!([]), "and goes on");
