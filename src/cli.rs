@@ -19,6 +19,7 @@ mod s3;
 mod serve;
 mod text;
 mod token;
+pub mod trust;
 mod videos;
 
 use clap::{Args, Parser, Subcommand};
@@ -31,7 +32,8 @@ use std::process::ExitCode;
 /// Self-hosted video on demand for hospitals and universities.
 ///
 /// Commands other than `serve` find the local server by its data folder (--data, or THEATRUM_DATA),
-/// any other server by THEATRUM_URL and THEATRUM_TOKEN. A token is never taken from the command line,
+/// any other server by THEATRUM_URL and THEATRUM_TOKEN; THEATRUM_CA_FILE (PEM) names certificates to
+/// trust besides the system's. A token is never taken from the command line,
 /// where every user of the machine could read it.
 #[derive(Debug, Parser)]
 #[command(name = "theatrum", version, max_term_width = 100)]

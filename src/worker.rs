@@ -95,9 +95,20 @@ pub async fn run(state: State, shutdown: CancellationToken) -> Result<()> {
 }
 
 async fn slot(state: State, light_only: bool, shutdown: CancellationToken) {
+    let mut told = false;
     while !shutdown.is_cancelled() {
         match next(&state, light_only).await {
-            Ok(Some(job)) => attempt::run(&state, job, &shutdown).await,
+            Err(error) if error.is_disk_full() => {
+                // It may last for days.
+                if !std::mem::replace(&mut told, true) {
+                    tracing::error!(cause = %error.chain(), "no job begins before there is room");
+                }
+                let _ = shutdown.run_until_cancelled(tokio::time::sleep(AFTER_TROUBLE)).await;
+            }
+            Ok(Some(job)) => {
+                told = false;
+                attempt::run(&state, job, &shutdown).await;
+            }
             Ok(None) => tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = state.doorbell.wait_work(LONGEST_WAIT) => {}
@@ -113,7 +124,7 @@ async fn slot(state: State, light_only: bool, shutdown: CancellationToken) {
 /// Claims the next job, unless the disk is full: what a job makes could not be kept, and whoever cannot say so burns its claims.
 async fn next(state: &State, light_only: bool) -> Result<Option<Job>> {
     match state.blobs.space().await? {
-        Some(space) if space.free_bytes < LEAST_ROOM_BYTES => Err(Error::disk_full("the disk is full: no job begins before there is room")),
+        Some(space) if space.free_bytes < LEAST_ROOM_BYTES => Err(Error::disk_full("the disk is full")),
         _ => claim(state, light_only).await,
     }
 }

@@ -63,7 +63,10 @@ impl Store {
             // A root key that was deleted is overwritten, not just unlinked (invariant 6).
             .pragma("secure_delete", "ON")
             .busy_timeout(Duration::from_secs(10));
-        let pool = |most| SqlitePoolOptions::new().max_connections(most).idle_timeout(None).max_lifetime(None);
+        let pool = |most| {
+            let options = SqlitePoolOptions::new().max_connections(most).idle_timeout(None).max_lifetime(None);
+            options.after_release(|connection, _| Box::pin(is_at_rest(connection)))
+        };
         let writer = pool(1).connect_with(options.clone()).await.map_err(failure)?;
         migrate(&writer, goal).await?;
         let readers = pool(4).connect_with(options.clone().read_only(true).create_if_missing(false)).await.map_err(failure)?;
@@ -103,6 +106,14 @@ impl Store {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// Whether a connection may be used again. On a full disk SQLite itself takes a transaction back, the driver goes on counting it, and would
+/// begin no other on that connection for ever.
+async fn is_at_rest(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    // What was dropped is rolled back first.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 async fn migrate(pool: &SqlitePool, goal: Goal) -> Result<()> {

@@ -42,7 +42,7 @@ pub struct Client {
 impl Client {
     /// A client over `connection`; nothing is sent yet.
     pub fn new(connection: Connection) -> Self {
-        Self { connection, transport: Transport::default() }
+        Self { transport: Transport::new(connection.clone()), connection }
     }
 
     /// The connection it was made from.

@@ -71,7 +71,8 @@ def delete(s3, key):
 def main():
     endpoint, access_key, secret, operation, *arguments = sys.argv[1:]
     # One try: what the server refuses, the test must see.
-    config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+    # Version 4 has to be asked for: boto3 still presigns by version 2 where nobody says so, which no server of today takes.
+    config = Config(retries={"total_max_attempts": 1}, signature_version="s3v4")
     s3 = boto3.client(
         "s3",
         endpoint_url=endpoint,

@@ -2,7 +2,7 @@
 
 use crate::access::refusals;
 use crate::support::http::{Client, ok, problem};
-use crate::support::s3::{Access, Program, arrived, noise, videos};
+use crate::support::s3::{Program, arrived, noise, videos};
 use crate::support::server::Server;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ async fn a_key_is_good_for_its_folder_of_the_inbox_only() {
 #[tokio::test]
 async fn nobody_sees_anothers_transfers() {
     let server = Server::start();
-    let (ada, bob) = (server.access("ada", ""), server.folder_of("bob"));
+    let (ada, bob) = (server.access("ada", ""), server.access("bob", ""));
     let ids = ["--bucket", "inbox", "--key", "a.bin"];
     let begun = ada.done(Program::Aws2, &[&["s3api", "create-multipart-upload"][..], &ids].concat());
     let begun: Value = serde_json::from_str(&begun).expect("json");
@@ -122,13 +122,4 @@ async fn a_closed_inbox_takes_nothing() {
     assert!(access.refused(Program::Aws2, &["s3", "ls"]).contains("InvalidAccessKeyId"));
     let admin = server.client(&server.admin_token());
     problem(admin.send(Method::POST, "/v1/s3-credentials", &json!({})).await, 409, "inbox-closed").await;
-}
-
-impl Server {
-    /// An access key of someone else, whose client settings lie in a folder of their own.
-    fn folder_of(&self, subject: &str) -> Access {
-        let access = self.access(subject, "");
-        let (id, secret) = (access.id.clone(), access.secret.clone());
-        access.with_pair(&id, &secret)
-    }
 }

@@ -52,14 +52,7 @@ impl Server {
         let made: Value = serde_json::from_slice(&output.stdout).expect("json");
         let text = |field: &str| made[field].as_str().expect("text").to_owned();
         assert_eq!((text("endpoint_url"), text("bucket")), (self.s3_url(), "inbox".to_owned()));
-        let access = Access {
-            endpoint: self.s3_url(),
-            id: text("access_key_id"),
-            secret: text("secret_access_key"),
-            home: self.scratch().to_owned(),
-        };
-        access.configure();
-        access
+        Access::new(self.s3_url(), &text("access_key_id"), &text("secret_access_key"), self.scratch())
     }
 }
 
@@ -78,9 +71,13 @@ impl Access {
 
     /// Another key at the same endpoint, with a folder of its own for what the clients write.
     pub fn with_pair(&self, id: &str, secret: &str) -> Self {
-        let home = self.home.join(format!("home-{:x}", rand::random::<u32>()));
+        Self::new(self.endpoint.clone(), id, secret, self.home.parent().expect("a folder"))
+    }
+
+    fn new(endpoint: String, id: &str, secret: &str, scratch: &Path) -> Self {
+        let home = scratch.join(format!("home-{:08x}", rand::random::<u32>()));
         std::fs::create_dir_all(&home).expect("a folder");
-        let access = Self { endpoint: self.endpoint.clone(), id: id.to_owned(), secret: secret.to_owned(), home };
+        let access = Self { endpoint, id: id.to_owned(), secret: secret.to_owned(), home };
         access.configure();
         access
     }

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
@@ -114,6 +115,7 @@ impl House {
             gate: Arc::new(NobodysGate),
             inbox: None,
             allowed_origins: vec![ORIGIN.to_owned()],
+            proxies: Proxies::default(),
             patience,
         };
         Self {
