@@ -2,17 +2,21 @@
 //!
 //! Standard output carries results only, standard error everything meant for people; exit codes are in [`Exit`].
 
+mod backup;
 pub mod client;
 pub mod connection;
 mod dead;
 mod doctor;
 mod download;
 pub mod failure;
+mod gauge;
 mod jobs;
 mod keys;
 mod output;
+mod passphrase;
 mod publish;
 mod quotas;
+mod restore;
 mod s3;
 mod serve;
 mod sign;
@@ -72,6 +76,10 @@ enum Command {
     /// Issue access tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Back up the house on this machine while its server runs: rows, blobs, and the keyring under a passphrase.
+    Backup(Box<backup::BackupArgs>),
+    /// Restore a backup into an empty data folder, or check one.
+    Restore(Box<restore::RestoreArgs>),
     /// Let S3 clients put files into the inbox.
     #[command(subcommand)]
     S3(s3::S3Command),
@@ -141,6 +149,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Sign(args) => sign::run(connection(data)?, args).await,
         Command::Keys(command) => keys::run(connection(data)?, command).await,
         Command::Token(command) => token::run(connection(data)?, command).await,
+        Command::Backup(args) => backup::run(data, *args).await,
+        Command::Restore(args) => restore::run(data, *args).await,
         Command::S3(command) => s3::run(connection(data)?, command).await,
         Command::Doctor(args) => doctor::run(data, args).await,
     }
@@ -202,6 +212,10 @@ mod tests {
             "theatrum token issue --role king --subject x",
             "theatrum token issue --role viewer --subject x --token secret",
             "theatrum token issue --role viewer --subject x --expires-in soon",
+            "theatrum backup /b --keep 0",
+            "theatrum restore",
+            "theatrum restore /b --snapshot ..",
+            "theatrum restore /b --list --verify-only",
             "theatrum s3 credentials create --prefix ../",
             "theatrum s3 credentials revoke AKIA",
             "theatrum serve --listen nowhere",

@@ -1,5 +1,6 @@
 //! The settings: `theatrum.default.toml`, then a file, then the environment, then the command line; each value checked once, here.
 
+mod backup;
 mod inbox;
 mod list;
 mod quotas;
@@ -11,6 +12,7 @@ mod units;
 
 use crate::domain::quota::Defaults;
 use crate::domain::{Error, Result};
+pub use backup::Backup;
 pub use inbox::Inbox;
 use ipnet::IpNet;
 pub use signing::Signing;
@@ -47,6 +49,8 @@ pub struct Config {
     pub token_lifetime: Duration,
     /// CloudFront's scheme, and downloads.
     pub signing: Signing,
+    /// Where backups go.
+    pub backup: Backup,
     /// Logging.
     pub log: Log,
 }
@@ -218,6 +222,9 @@ mod tests {
             ("THEATRUM_UPLOADS__PART_SIZE_BYTES", "7", "uploads.part_size_bytes"),
             ("THEATRUM_PROCESSING__SANDBOX", "perhaps", "processing.sandbox"),
             ("THEATRUM_PROCESSING__LEASE", "1s", "processing.lease"),
+            ("THEATRUM_BACKUP__DESTINATION", "backups", "backup.destination"),
+            ("THEATRUM_BACKUP__ENDPOINT", "s3.example.org", "backup.endpoint"),
+            ("THEATRUM_BACKUP__REMIND_AFTER", "often", "backup.remind_after"),
             ("THEATRUM_STORAGE__RESERVE_PERCENT", "91", "storage.reserve_percent"),
             ("THEATRUM_QUOTAS__USER_BYTES", "much", "quotas.user_bytes"),
             ("THEATRUM_SIGNING__RESOURCE_ORIGINS", "https://a.example d1.cloudfront.net", "signing.resource_origins"),

@@ -4,10 +4,12 @@
 
 pub mod api;
 pub mod audit;
+pub mod backup;
 pub mod blobs;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod depot;
 pub mod domain;
 pub mod doorbell;
 pub mod edge;

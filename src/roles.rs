@@ -5,6 +5,7 @@ mod folder;
 mod http;
 mod listeners;
 mod redirect;
+mod restoring;
 mod tls;
 
 use crate::api::{self, Site};
@@ -12,6 +13,7 @@ use crate::audit::Log;
 use crate::blobs::Blobs;
 use crate::catalog::Catalog;
 use crate::config::{self, Config};
+use crate::depot;
 use crate::domain::role::Role;
 use crate::domain::{Error, Result};
 use crate::doorbell::Doorbell;
@@ -29,7 +31,9 @@ use crate::transaction;
 use crate::uploads::{self, Presigner, disk};
 use crate::worker::{self, ffmpeg::Tools, sandbox, sandbox::Sandbox, upkeep};
 use folder::Folder;
+pub use folder::Layout;
 use listeners::Listeners;
+pub use restoring::Restoring;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -104,7 +108,7 @@ impl House {
 
     /// Runs every role until `shutdown` or the first failure, then drains: no new claims, leases handed back, requests finished.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
-        let (worker, upkeep) = (self.worker(), self.upkeep());
+        let (worker, upkeep) = (self.worker(), self.upkeep()?);
         let ended = transaction!(self.parts.catalog, |tx| tx.forget_former_life(self.folder.node(), &worker.owner).await)?;
         if ended > 0 {
             tracing::info!(ended, "took back the leases of this node's former life");
@@ -277,15 +281,18 @@ impl House {
         }
     }
 
-    fn upkeep(&self) -> upkeep::State {
+    fn upkeep(&self) -> Result<upkeep::State> {
         let Parts { catalog, blobs, keys, doorbell, audit, .. } = &self.parts;
-        upkeep::State {
+        let backup = &self.config.backup;
+        let depot = backup.destination.as_deref().map(|place| depot::Place::parse(place, backup.endpoint.as_deref())).transpose()?;
+        Ok(upkeep::State {
             catalog: catalog.clone(),
             blobs: blobs.clone(),
             keys: keys.clone(),
             audit: audit.clone(),
             doorbell: doorbell.clone(),
-        }
+            depot,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! One suite for both databases: each test body below runs over SQLite and over a real PostgreSQL.
 
 mod collections;
+mod copies;
 mod guards;
 mod idempotency;
 mod inbox;

@@ -1,5 +1,6 @@
 //! `theatrum doctor`: what this machine lacks, what that means, and how to mend it.
 
+mod backup;
 mod clock;
 mod folder;
 mod media;
@@ -110,6 +111,7 @@ fn text(address: SocketAddr) -> String {
 async fn examine_host(config: &Config, data: &Path) -> Vec<Check> {
     let mut checks = media::examine(&config.processing).await;
     checks.push(sandbox::examine(&config.processing).await);
+    checks.extend(backup::examine(&config.backup, data));
     let addresses: Vec<SocketAddr> =
         [config.server.listen, config.server.s3_listen].into_iter().chain(config.tls.redirect_listen).collect();
     let ports = network::examine(data, &addresses).await;

@@ -1,5 +1,6 @@
 //! The settings as they are written, and the checks that turn them into [`Config`].
 
+use super::backup::RawBackup;
 use super::list::List;
 use super::tls::RawTls;
 use super::{Config, DEFAULTS, Inbox, Log, Overrides, Processing, Sandbox, Server, Uploads, units, wrong};
@@ -31,6 +32,7 @@ pub(super) struct Raw {
     playback: RawPlayback,
     tokens: RawTokens,
     signing: super::signing::RawSigning,
+    backup: RawBackup,
     log: RawLog,
 }
 
@@ -132,6 +134,7 @@ impl Raw {
             playback_min_lifetime: duration("playback.min_lifetime", &self.playback.min_lifetime, Duration::from_secs(60))?,
             token_lifetime: duration("tokens.lifetime", &self.tokens.lifetime, Duration::from_secs(60))?,
             signing: self.signing.check()?,
+            backup: self.backup.check()?,
             log: self.log.check()?,
         })
     }

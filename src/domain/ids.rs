@@ -67,6 +67,8 @@ id!(/// One viewer's session with one version.
     SessionId);
 id!(/// One link to a download.
     LinkId);
+id!(/// One backup of a house.
+    SnapshotId);
 
 fn is_id(text: &str) -> bool {
     text.len() == DIGITS && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))

@@ -6,6 +6,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,17 +15,9 @@ use uuid::Uuid;
 /// A killed server's lock lives on in a child that it had just forked, until that has become ffmpeg's helper: a moment.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
+const RESTORING: &str = "restoring";
 /// Below the folder; local clients read its name in server.json.
 const PINS: &str = "tls/serving.pem";
-
-/// A data folder, locked: no other server runs on it while this lives.
-#[derive(Debug)]
-pub(super) struct Folder {
-    path: PathBuf,
-    node: String,
-    life: String,
-    _lock: File,
-}
 
 /// Where a server is.
 pub struct Announcement<'a> {
@@ -34,24 +27,16 @@ pub struct Announcement<'a> {
     pub has_tls: bool,
 }
 
-impl Folder {
-    /// Opens and locks the folder, making it (0700) if absent. `Conflict` when another server holds it.
-    pub fn open(path: &Path) -> Result<Self> {
-        make(path).map_err(|error| unusable(path, error))?;
-        let path = path.canonicalize().map_err(|error| unusable(path, error))?;
-        let lock = lock(&path)?;
-        let node = node(&path)?;
-        Ok(Self { path, node, life: Uuid::new_v4().simple().to_string(), _lock: lock })
-    }
+/// Where things lie in a data folder.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    path: PathBuf,
+}
 
-    /// This folder's name among workers; it never changes.
-    pub fn node(&self) -> &str {
-        &self.node
-    }
-
-    /// Who holds leases: the node and this life of it.
-    pub fn owner(&self) -> String {
-        format!("{}/{}", self.node, self.life)
+impl Layout {
+    /// That of the folder at `path`.
+    pub fn of(path: &Path) -> Self {
+        Self { path: path.to_owned() }
     }
 
     /// The SQLite catalog.
@@ -72,6 +57,59 @@ impl Folder {
     /// The administrator's access token.
     pub fn admin_token(&self) -> PathBuf {
         self.path.join("admin.token")
+    }
+
+    /// Says that a restore into the folder has begun and not ended.
+    pub(super) fn restoring(&self) -> PathBuf {
+        self.path.join(RESTORING)
+    }
+}
+
+/// A data folder, locked: no other server runs on it while this lives.
+#[derive(Debug)]
+pub(super) struct Folder {
+    layout: Layout,
+    node: String,
+    life: String,
+    _lock: File,
+}
+
+impl Deref for Folder {
+    type Target = Layout;
+
+    fn deref(&self) -> &Layout {
+        &self.layout
+    }
+}
+
+impl Folder {
+    /// Opens and locks the folder, making it (0700) if absent. `Conflict` when another server holds it, or a restore is unfinished there.
+    pub fn open(path: &Path) -> Result<Self> {
+        let folder = Self::take(path)?;
+        if folder.restoring().exists() {
+            let message = format!("a restore into {} has not ended: run `theatrum restore` again", folder.path.display());
+            return Err(Error::conflict("restore-unfinished", message));
+        }
+        Ok(folder)
+    }
+
+    /// As [`Self::open`], whether something was restored there or not.
+    pub fn take(path: &Path) -> Result<Self> {
+        make(path).map_err(|error| unusable(path, error))?;
+        let path = path.canonicalize().map_err(|error| unusable(path, error))?;
+        let lock = lock(&path)?;
+        let node = node(&path)?;
+        Ok(Self { layout: Layout { path }, node, life: Uuid::new_v4().simple().to_string(), _lock: lock })
+    }
+
+    /// This folder's name among workers; it never changes.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Who holds leases: the node and this life of it.
+    pub fn owner(&self) -> String {
+        format!("{}/{}", self.node, self.life)
     }
 
     /// The administrator's access token, if there is one.
@@ -112,6 +150,22 @@ impl Folder {
         if let Err(error) = fs::remove_file(self.path.join("server.json")) {
             tracing::debug!(%error, "could not take server.json away");
         }
+    }
+
+    /// Begins or goes on with a restore: no server opens the folder until [`Self::restored`].
+    pub fn mark_restoring(&self) -> Result<()> {
+        self.write(RESTORING, "a backup is being restored here\n")
+    }
+
+    /// Ends a restore: everything is durable, then the mark goes.
+    pub fn restored(&self) -> Result<()> {
+        let ended = (|| {
+            let folder = File::open(&self.path)?;
+            rustix::fs::syncfs(&folder)?;
+            fs::remove_file(self.restoring())?;
+            folder.sync_all()
+        })();
+        ended.map_err(|error| unusable(&self.path, error))
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {

@@ -5,6 +5,7 @@ use super::ending::mourn;
 use crate::audit::Log;
 use crate::blobs::{Blobs, Prefix};
 use crate::catalog::Catalog;
+use crate::depot::{Depot, Name, Place};
 use crate::domain::ids::VideoId;
 use crate::domain::{Error, Result};
 use crate::doorbell::Doorbell;
@@ -31,6 +32,8 @@ pub struct State {
     pub audit: Arc<Log>,
     /// Wakes the purge, and is told of what changed.
     pub doorbell: Doorbell,
+    /// Where backups lie, if anywhere: deletions are noted there, so that no restore undoes them.
+    pub depot: Option<Place>,
 }
 
 /// Makes passes until `shutdown`, every two seconds; purges on each ring besides. Leases and counts never wait for a purge, and neither
@@ -89,7 +92,7 @@ async fn end_leases(state: &State) -> Result<()> {
     Ok(())
 }
 
-/// Refused and deleted videos lose their key, then their blobs (invariant 6). One that cannot be purged is put off, so that any number
+/// Refused and deleted videos lose their key, then their blobs, then their key in the backups (invariant 6). One that cannot be purged is put off, so that any number
 /// of such stop no other. May be cut short anywhere: a video is due until the last statement.
 async fn purge(state: &State) -> Result<()> {
     let now = transaction!(state.catalog, |tx| tx.now().await)?;
@@ -104,8 +107,9 @@ async fn purge(state: &State) -> Result<()> {
     }
     let scrubbed = state.catalog.scrub().await;
     let scrubbed = scrubbed.inspect_err(|error| tracing::warn!(cause = %error.chain(), "could not scrub the catalog")).is_ok();
+    let graveyard = graveyard(state).await;
     for video in due {
-        if let Err(error) = purge_video(state, &video, scrubbed).await {
+        if let Err(error) = purge_video(state, &video, scrubbed, &graveyard).await {
             tracing::warn!(%video, cause = %error.chain(), "could not purge a video; it is tried again in a minute");
             transaction!(state.catalog, |tx| tx.postpone_purge(&video, now + AFTER_TROUBLE_MS).await)?;
         }
@@ -113,10 +117,24 @@ async fn purge(state: &State) -> Result<()> {
     Ok(())
 }
 
-async fn purge_video(state: &State, video: &VideoId, scrubbed: bool) -> Result<()> {
+/// The depot in which deletions are to be noted: none without a backup there, which could bring anything back. Asked once a pass, since one
+/// that does not answer takes its time.
+async fn graveyard(state: &State) -> Result<Option<Depot>> {
+    let Some(place) = &state.depot else { return Ok(None) };
+    let depot = Depot::look(place)?;
+    let is_used = !depot.folders(Name::SNAPSHOTS).await?.is_empty();
+    Ok(is_used.then_some(depot))
+}
+
+async fn purge_video(state: &State, video: &VideoId, scrubbed: bool, graveyard: &Result<Option<Depot>>) -> Result<()> {
     let deleted = state.blobs.delete_prefix(&Prefix::Video(video.clone())).await?;
     if !scrubbed {
         return Err(Error::unavailable("the catalog's files may still hold the video's wrapped key", "not scrubbed"));
+    }
+    match graveyard {
+        Ok(Some(depot)) => depot.bury(video).await?,
+        Ok(None) => {}
+        Err(error) => return Err(Error::unavailable("the deletion cannot be noted among the backups", error.chain())),
     }
     transaction!(state.catalog, |tx| tx.purged(video).await)?;
     tracing::info!(%video, deleted, "purged a video");

@@ -1,6 +1,7 @@
 //! Tests of whole rooms and of the whole house, with real ffmpeg, databases and listeners.
 
 mod access;
+mod backup;
 mod collections;
 mod corpus;
 mod crash;

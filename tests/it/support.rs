@@ -14,5 +14,6 @@ pub mod publishing;
 pub mod rows;
 pub mod s3;
 pub mod samples;
+pub mod seaweed;
 pub mod server;
 pub mod small_disk;

@@ -10,17 +10,24 @@ const LAYERS: &[&[&str]] = &[
     &["encoding", "failpoint", "problem", "recent", "tls"],
     &["listen"],
     &["representation"],
-    &["audit", "blobs", "catalog", "doorbell", "keys", "kms", "links", "policy", "uploads"],
+    &["audit", "blobs", "catalog", "depot", "doorbell", "keys", "kms", "links", "policy", "uploads"],
     &["storage"],
-    &["edge", "ingest", "library", "notify", "worker"],
+    &["backup", "edge", "ingest", "library", "notify", "worker"],
     &["api"],
     &["roles"],
     &["cli"],
     &["main"],
 ];
 /// The imports allowed within a layer: (who, whom).
-const SIDEWAYS: &[(&str, &str)] =
-    &[("keys", "kms"), ("blobs", "keys"), ("uploads", "blobs"), ("uploads", "keys"), ("uploads", "kms"), ("audit", "catalog")];
+const SIDEWAYS: &[(&str, &str)] = &[
+    ("keys", "kms"),
+    ("blobs", "keys"),
+    ("uploads", "blobs"),
+    ("uploads", "keys"),
+    ("uploads", "kms"),
+    ("audit", "catalog"),
+    ("depot", "blobs"),
+];
 /// Rooms that only those who put the house together may read; all others are handed plain values.
 const SETTINGS: &[&str] = &["config", "telemetry"];
 /// Who puts the house together; telemetry reads how it is to log.
