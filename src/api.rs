@@ -17,6 +17,7 @@ mod quotas;
 mod schema;
 mod session;
 mod site;
+mod storage;
 mod stream;
 mod tokens;
 mod uploads;
@@ -110,6 +111,8 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(jobs::redrive))
         .routes(routes!(quotas::list))
         .routes(routes!(quotas::set))
+        .routes(routes!(storage::show))
+        .routes(routes!(storage::reconcile))
         .fallback(unknown_route);
     let (schemas, paths, key) = routes!(playback::key);
     OpenApiRouter::new()

@@ -5,6 +5,7 @@
 //! (PostgreSQL's serialization failures, SQLite's busy writer). So the body of a transaction must do nothing but rows.
 
 pub mod audit;
+pub mod claims;
 pub mod collections;
 #[cfg(test)]
 mod conformance;

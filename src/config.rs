@@ -185,6 +185,7 @@ mod tests {
             ("THEATRUM_PROCESSING__SANDBOX", "perhaps", "processing.sandbox"),
             ("THEATRUM_PROCESSING__LEASE", "1s", "processing.lease"),
             ("THEATRUM_STORAGE__RESERVE_PERCENT", "91", "storage.reserve_percent"),
+            ("THEATRUM_STORAGE__RECONCILE_EVERY", "weekly", "storage.reconcile_every"),
             ("THEATRUM_QUOTAS__USER_BYTES", "much", "quotas.user_bytes"),
             ("THEATRUM_LOG__FORMAT", "xml", "log.format"),
             ("THEATRUM_PROCESSING__SLOTTS", "3", "slotts"),

@@ -213,13 +213,15 @@ impl House {
     }
 
     fn upkeep(&self) -> upkeep::State {
-        let Parts { catalog, blobs, keys, doorbell, audit, .. } = &self.parts;
+        let Parts { catalog, blobs, keys, doorbell, audit, storage, .. } = &self.parts;
         upkeep::State {
             catalog: catalog.clone(),
             blobs: blobs.clone(),
             keys: keys.clone(),
             audit: audit.clone(),
             doorbell: doorbell.clone(),
+            storage: storage.clone(),
+            reconcile_every: self.config.storage.reconcile_every,
         }
     }
 }
@@ -245,8 +247,8 @@ impl Parts {
 }
 
 fn storage_limits(config: &Config) -> storage::Limits {
-    let config::Storage { reserve_bytes, reserve_percent } = config.storage;
-    storage::Limits { reserve: Reserve { bytes: reserve_bytes, percent: reserve_percent }, quotas: config.quotas }
+    let config::Storage { reserve_bytes, reserve_percent, orphan_age, .. } = config.storage;
+    storage::Limits { reserve: Reserve { bytes: reserve_bytes, percent: reserve_percent }, quotas: config.quotas, orphan_age }
 }
 
 impl Listeners {

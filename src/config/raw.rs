@@ -191,7 +191,7 @@ fn unreadable(error: config::ConfigError) -> Error {
     Error::invalid("wrong-setting", format!("the settings cannot be read: {error}; theatrum.default.toml shows every setting"))
 }
 
-fn duration(setting: &str, text: &str, least: Duration) -> Result<Duration> {
+pub(super) fn duration(setting: &str, text: &str, least: Duration) -> Result<Duration> {
     let duration = units::duration(text).ok_or_else(|| wrong(setting, text, DURATION))?;
     if duration < least {
         return Err(wrong(setting, text, &format!("it must be at least {} s; {DURATION}", least.as_secs())));

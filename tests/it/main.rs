@@ -13,6 +13,7 @@ mod house;
 mod postgres;
 mod powercut;
 mod quotas;
+mod reconcile;
 mod sandbox;
 mod support;
 mod uploads;
