@@ -1,12 +1,17 @@
 //! The settings: `theatrum.default.toml`, then a file, then the environment, then the command line; each value checked once, here.
 
+mod inbox;
+mod list;
 mod quotas;
 mod raw;
 mod storage;
+pub mod tls;
 mod units;
 
 use crate::domain::quota::Defaults;
 use crate::domain::{Error, Result};
+pub use inbox::Inbox;
+use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,10 +25,14 @@ pub const DEFAULTS: &str = include_str!("../theatrum.default.toml");
 pub struct Config {
     /// Addresses and links.
     pub server: Server,
+    /// Certificates.
+    pub tls: tls::Tls,
     /// A PostgreSQL URL; absent for SQLite in the data folder.
     pub catalog_url: Option<String>,
     /// Limits of uploads.
     pub uploads: Uploads,
+    /// The inbox.
+    pub inbox: Inbox,
     /// Limits of processing.
     pub processing: Processing,
     /// The disk.
@@ -45,10 +54,12 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Of the S3 endpoint.
     pub s3_listen: SocketAddr,
-    /// Without a slash at its end; absent: http and the bound address.
+    /// Without a slash at its end; absent: the bound address.
     pub public_url: Option<String>,
-    /// Without a slash at its end; absent: http and the bound address.
+    /// Without a slash at its end; absent: the bound address.
     pub s3_public_url: Option<String>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// Limits of uploads.
@@ -175,10 +186,29 @@ mod tests {
     }
 
     #[test]
+    fn an_origin_is_written_as_browsers_write_it() {
+        for (written, origin) in [
+            ("https://video.example.org", "https://video.example.org"),
+            ("https://Video.Example.org:443/", "https://video.example.org"),
+            ("http://video.example.org:80", "http://video.example.org"),
+            ("https://video.example.org:8443/", "https://video.example.org:8443"),
+            ("https://[2001:db8::1]:443", "https://[2001:db8::1]"),
+        ] {
+            let config = load_with(&[("THEATRUM_SERVER__PUBLIC_URL", written)]).expect(written);
+            assert_eq!(config.server.public_url.as_deref(), Some(origin));
+        }
+        for wrong in ["https://u@video.example.org", "https://video.example.org/path", "https://video.example.org?x", "ftp://x", "https://"]
+        {
+            load_with(&[("THEATRUM_SERVER__PUBLIC_URL", wrong)]).expect_err(wrong);
+        }
+    }
+
+    #[test]
     fn every_wrong_setting_is_named_with_the_right_form() {
         for (name, value, named) in [
             ("THEATRUM_SERVER__LISTEN", "localhost", "server.listen"),
             ("THEATRUM_SERVER__PUBLIC_URL", "video.example.org", "server.public_url"),
+            ("THEATRUM_SERVER__TRUSTED_PROXIES", "10.0.0.0/8, loopback", "server.trusted_proxies"),
             ("THEATRUM_CATALOG__URL", "mysql://x", "catalog.url"),
             ("THEATRUM_UPLOADS__LIFETIME", "soon", "uploads.lifetime"),
             ("THEATRUM_UPLOADS__PART_SIZE_BYTES", "7", "uploads.part_size_bytes"),

@@ -38,7 +38,7 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     members: Map<String, Value>,
-    headers: HeaderMap,
+    headers: Box<HeaderMap>,
     request_id: Option<RequestId>,
     hides: bool,
 }
@@ -49,7 +49,7 @@ const HIDDEN: &str = "hidden";
 impl Problem {
     /// A problem with its HTTP status, its stable kebab-case code and one public sentence.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), members: Map::new(), headers: HeaderMap::new(), request_id: None, hides: false }
+        Self { status, code, detail: detail.into(), members: Map::new(), headers: Box::default(), request_id: None, hides: false }
     }
 
     /// The same problem with an extension member (RFC 9457 §3.2), such as the numbers of missing parts.
@@ -124,7 +124,7 @@ impl IntoResponse for Problem {
             // RFC 9110 §15.5.2: a 401 names the scheme that would help.
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        headers.extend(self.headers.clone());
+        headers.extend((*self.headers).clone());
         // Left behind for `identify`, which alone knows the request's id.
         response.extensions_mut().insert(self);
         response

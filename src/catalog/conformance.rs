@@ -2,6 +2,7 @@
 
 mod collections;
 mod guards;
+mod idempotency;
 mod isolation;
 mod jobs;
 mod migrations;

@@ -14,7 +14,9 @@ use std::time::Duration;
 static MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_collections.sql"),
+    include_str!("../../migrations/sqlite/0003_s3_access_keys.sql"),
     include_str!("../../migrations/sqlite/0005_quotas.sql"),
+    include_str!("../../migrations/sqlite/0006_idempotency.sql"),
 ];
 
 /// The database's clock in epoch milliseconds.

@@ -7,6 +7,7 @@ mod network;
 mod reconcile;
 mod sandbox;
 mod storage;
+mod tls;
 
 use super::client::Client;
 use super::connection::{Connection, Environment};
@@ -121,7 +122,12 @@ fn text(address: SocketAddr) -> String {
 async fn examine_host(config: &Config, data: &Path) -> Vec<Check> {
     let mut checks = media::examine(&config.processing).await;
     checks.push(sandbox::examine(&config.processing).await);
-    checks.extend(network::examine(data, [config.server.listen, config.server.s3_listen]).await);
+    let addresses: Vec<SocketAddr> =
+        [config.server.listen, config.server.s3_listen].into_iter().chain(config.tls.redirect_listen).collect();
+    let ports = network::examine(data, &addresses).await;
+    let is_running = ports.is_running;
+    checks.extend(ports.checks);
+    checks.extend(tls::examine(config, data, is_running).await);
     checks
 }
 

@@ -33,7 +33,8 @@ pub fn padded_clip(folder: &Path, name: &str, padding_bytes: u32) -> PathBuf {
     path
 }
 
-fn film(folder: &Path, name: &str, pictures: &str, seconds: u32) -> PathBuf {
+/// `pictures`, a source of ffmpeg's lavfi, with a tone, for so many seconds.
+pub fn film(folder: &Path, name: &str, pictures: &str, seconds: u32) -> PathBuf {
     let path = folder.join(name);
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-y", "-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", &format!("sine=d={seconds}")]);

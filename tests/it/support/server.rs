@@ -61,6 +61,17 @@ impl Server {
         self.wait_ready();
     }
 
+    /// Starts the server (again) with variables that it keeps in its later lives.
+    pub fn restart_always(&mut self, variables: &[(&str, &str)]) {
+        self.variables.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.restart(&[]);
+    }
+
+    /// The variables it is given in each life.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        self.variables.clone()
+    }
+
     /// Starts the server (again) without waiting.
     pub fn spawn(&mut self, once: &[(&str, &str)]) {
         self.kill();
@@ -176,7 +187,8 @@ impl Server {
         self.announced("s3_url")
     }
 
-    fn announced(&self, field: &str) -> String {
+    /// What it announces of itself in server.json.
+    pub fn announced(&self, field: &str) -> String {
         let found = self.announcement().expect("a running server announces itself");
         found[field].as_str().expect("a text").to_owned()
     }
@@ -190,7 +202,7 @@ impl Server {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.program();
         command.args(args).env("THEATRUM_DATA", self.place()).env("XDG_STATE_HOME", self.scratch().join("state"));
-        command.env_remove("THEATRUM_URL").env_remove("THEATRUM_TOKEN").stdin(Stdio::null());
+        command.env_remove("THEATRUM_URL").env_remove("THEATRUM_TOKEN").env_remove("THEATRUM_CA_FILE").stdin(Stdio::null());
         command
     }
 
@@ -247,6 +259,12 @@ impl Drop for Server {
 
 fn ready(url: &str) -> bool {
     use std::io::{Read, Write};
+    if url.starts_with("https://") {
+        // Whoever asks only whether someone is there need not know whom.
+        let mut curl = Command::new("curl");
+        curl.args(["--fail", "--silent", "--insecure", "--noproxy", "*", "--output", "/dev/null"]).arg(format!("{url}/readyz"));
+        return curl.status().is_ok_and(|status| status.success());
+    }
     let Some(address) = url.strip_prefix("http://") else { return false };
     let Ok(mut stream) = std::net::TcpStream::connect(address) else { return false };
     let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));

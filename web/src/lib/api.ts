@@ -79,6 +79,26 @@ export interface Playback {
   session: string;
 }
 
+export interface S3Credential {
+  access_key_id: string;
+  subject: string;
+  role: Role;
+  prefix: string;
+  created_at: number;
+}
+
+export interface MadeS3Credential extends S3Credential {
+  secret_access_key: string;
+  endpoint_url: string;
+  bucket: string;
+}
+
+export interface S3CredentialList {
+  credentials: S3Credential[];
+  endpoint_url: string;
+  bucket: string;
+}
+
 /** A request that failed: `status` 0 means that no answer came at all. `code` is the stable word of the problem document. */
 export class ApiError extends Error {
   constructor(
@@ -158,6 +178,21 @@ export const deleteVideo = (video: string) => call<void>('DELETE', `/v1/videos/$
 export const playback = (video: string) => call<Playback>('POST', `/v1/videos/${id(video)}/playback`);
 export const posterUrl = (video: string) => `/v1/videos/${id(video)}/poster`;
 export const eventsUrl = (video?: string) => (video ? `/v1/events?video=${id(video)}` : '/v1/events');
+
+export const s3Credentials = () => call<S3CredentialList>('GET', '/v1/s3-credentials');
+export const createS3Credential = (prefix: string) => call<MadeS3Credential>('POST', '/v1/s3-credentials', { prefix });
+export const revokeS3Credential = (key: string) => call<void>('DELETE', `/v1/s3-credentials/${id(key)}`);
+
+export interface Quota {
+  kind: 'user' | 'collection';
+  name: string;
+  used_bytes: number;
+  limit_bytes: number | null;
+  is_default: boolean;
+}
+
+/** Everyone's for administrators, one's own for all others. */
+export const quotas = async () => (await call<{ quotas: Quota[] }>('GET', '/v1/quotas')).quotas;
 
 export const beginUpload = (file: { filename: string; size_bytes: number; title: string }) =>
   call<NewUpload>('POST', '/v1/uploads', file);
