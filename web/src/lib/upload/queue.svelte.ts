@@ -89,7 +89,7 @@ export class Upload {
       return;
     }
     this.state = 'failed';
-    this.message = failure instanceof Error ? failure.message : 'The upload failed.';
+    this.message = failure instanceof Error ? sentence(failure.message) : 'The upload failed.';
   }
 
   #note(bytes: number): void {
