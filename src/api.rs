@@ -1,12 +1,13 @@
 //! The HTTP API and the page. Each handler is: extract, one use case, view.
 //!
-//! Public routes, all of them: `/healthz`, `/readyz`, `/v1/openapi.json`, `POST /v1/session`, the page's files, and the key endpoint, which
-//! is guarded by its playback token. Everything else asks for an access token (invariant 9).
+//! Public routes, all of them: `/healthz`, `/readyz`, `/v1/openapi.json`, `POST /v1/session`, the page's files, the key endpoints, which are
+//! guarded by their playback token, and downloads, by their signed link. Everything else asks for an access token (invariant 9).
 
 mod auth;
 mod collections;
 mod conditional;
 mod document;
+mod downloads;
 mod editing;
 mod health;
 mod idempotency;
@@ -21,6 +22,7 @@ mod quotas;
 mod s3_credentials;
 mod schema;
 mod session;
+mod signing_keys;
 mod site;
 mod storage;
 mod stream;
@@ -85,17 +87,19 @@ pub fn router(state: State) -> crate::domain::Result<Router> {
     let (routes, annotated) = routes().split_for_parts();
     let document =
         document::complete(&annotated).map_err(|error| crate::domain::Error::internal("could not write the API's document", error))?;
-    Ok(routes
+    let plain: Router = routes
         .fallback(page::serve)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(state.clone(), idempotency::once))
-        .layer(from_fn(conditional::conditional))
         .layer(Extension(document::Document::new(&document)))
+        .layer(from_fn_with_state(state.clone(), idempotency::once))
+        .with_state(state.clone());
+    Ok(plain
+        .clone()
+        .layer(from_fn_with_state(plain, conditional::conditional))
         .layer(from_fn_with_state(state.clone(), count_refusals))
-        .layer(from_fn_with_state(state.clone(), site::headers))
-        .layer(from_fn(identify))
-        .with_state(state))
+        .layer(from_fn_with_state(state, site::headers))
+        .layer(from_fn(identify)))
 }
 
 /// Every route with its annotation. Only `routes!` brings one in, so none is undocumented.
@@ -114,6 +118,7 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(videos::show, videos::delete, editing::edit))
         .routes(routes!(videos::poster))
         .routes(routes!(playback::watch))
+        .routes(routes!(downloads::create))
         .routes(routes!(collections::list))
         .routes(routes!(stream::events))
         .routes(routes!(jobs::list))
@@ -124,13 +129,19 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(quotas::set))
         .routes(routes!(storage::show))
         .routes(routes!(storage::reconcile))
+        .routes(routes!(signing_keys::create, signing_keys::list))
+        .routes(routes!(signing_keys::revoke))
+        .routes(routes!(signing_keys::activate))
+        .routes(routes!(signing_keys::sign))
         .fallback(unknown_route);
-    let (schemas, paths, key) = routes!(playback::key);
-    OpenApiRouter::new()
-        .nest("/v1", v1)
-        .routes((schemas, paths, key.fallback(playback::wrong_method)))
-        .routes(routes!(health::alive))
-        .routes(routes!(health::ready))
+    let mut streams = OpenApiRouter::new();
+    for (schemas, paths, key) in [routes!(playback::key), routes!(playback::session_key)] {
+        streams = streams.routes((schemas, paths, key.fallback(playback::wrong_method)));
+    }
+    for (schemas, paths, file) in [routes!(downloads::rendition), routes!(downloads::source)] {
+        streams = streams.routes((schemas, paths, file.fallback(downloads::wrong_method)));
+    }
+    streams.nest("/v1", v1).routes(routes!(health::alive)).routes(routes!(health::ready))
 }
 
 /// Counts every refusal by address and reason, those that look like 404 too (invariant 8).

@@ -10,6 +10,7 @@ pub mod claims;
 pub mod collections;
 #[cfg(test)]
 mod conformance;
+pub mod downloads;
 pub mod idempotency;
 pub mod inbox;
 pub mod jobs;
@@ -18,6 +19,7 @@ pub mod playback;
 mod postgres;
 pub mod quotas;
 pub mod room;
+pub mod signing_keys;
 mod sql;
 mod sqlite;
 pub mod uploads;

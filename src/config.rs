@@ -4,6 +4,7 @@ mod inbox;
 mod list;
 mod quotas;
 mod raw;
+mod signing;
 mod storage;
 pub mod tls;
 mod units;
@@ -12,6 +13,7 @@ use crate::domain::quota::Defaults;
 use crate::domain::{Error, Result};
 pub use inbox::Inbox;
 use ipnet::IpNet;
+pub use signing::Signing;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,6 +45,8 @@ pub struct Config {
     pub playback_min_lifetime: Duration,
     /// The lifetime of an access token unless told otherwise.
     pub token_lifetime: Duration,
+    /// CloudFront's scheme, and downloads.
+    pub signing: Signing,
     /// Logging.
     pub log: Log,
 }
@@ -217,6 +221,8 @@ mod tests {
             ("THEATRUM_STORAGE__RESERVE_PERCENT", "91", "storage.reserve_percent"),
             ("THEATRUM_STORAGE__RECONCILE_EVERY", "weekly", "storage.reconcile_every"),
             ("THEATRUM_QUOTAS__USER_BYTES", "much", "quotas.user_bytes"),
+            ("THEATRUM_SIGNING__RESOURCE_ORIGINS", "https://a.example d1.cloudfront.net", "signing.resource_origins"),
+            ("THEATRUM_SIGNING__DOWNLOAD_LIFETIME", "8d", "signing.download_lifetime"),
             ("THEATRUM_LOG__FORMAT", "xml", "log.format"),
             ("THEATRUM_PROCESSING__SLOTTS", "3", "slotts"),
         ] {

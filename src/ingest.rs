@@ -114,6 +114,7 @@ impl Ingest {
             tx.insert_upload(&upload, &wrapped).await?;
             Ok(upload.clone())
         })
+        .inspect(|_| failpoint::hit("begun"))
     }
 
     /// Declares parts and gives a URL for each, as often as wanted. The URL signs the digest, the row keeps the length.

@@ -21,6 +21,7 @@ pub mod listen;
 pub mod policy;
 pub mod problem;
 pub mod recent;
+pub mod representation;
 pub mod roles;
 pub mod storage;
 pub mod telemetry;

@@ -1,4 +1,5 @@
 // How the page is built: hashed files under /assets/, nothing inlined (the Content-Security-Policy forbids it).
+import { fileURLToPath } from 'node:url';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vitest/config';
 
@@ -16,5 +17,7 @@ export default defineConfig({
   },
   worker: { format: 'es' },
   server: { proxy: { '/v1': server, '/t': server } },
+  // The client for others is tested here, where its one dependency is installed.
+  resolve: { alias: { 'openapi-fetch': fileURLToPath(new URL('node_modules/openapi-fetch', import.meta.url)) } },
   test: { include: ['test/**/*.test.ts'], environment: 'node' },
 });

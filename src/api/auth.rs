@@ -7,7 +7,7 @@ use crate::links::access::Access;
 use crate::policy::Actor;
 use crate::problem::{Problem, RequestId};
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
@@ -50,15 +50,15 @@ impl FromRequestParts<State> for SignedIn {
     }
 }
 
-/// Extractor: a JSON body; one that cannot be read becomes a problem document.
-#[derive(Debug)]
+/// Extractor: a JSON body; one that cannot be read becomes a problem document. Optional where a request may come without a body.
+#[derive(Debug, Default)]
 pub(super) struct Json<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<State> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &State) -> std::result::Result<Self, Problem> {
-        let read = tokio::time::timeout(BODY_WITHIN, axum::Json::<T>::from_request(request, state)).await;
+        let read = tokio::time::timeout(BODY_WITHIN, <axum::Json<T> as FromRequest<State>>::from_request(request, state)).await;
         let slow = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", "the body did not arrive in time: send it at once");
         match read.map_err(slow)? {
             Ok(axum::Json(body)) => Ok(Self(body)),
@@ -68,6 +68,15 @@ impl<T: DeserializeOwned> FromRequest<State> for Json<T> {
             Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
             Err(rejection) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed-body", rejection.body_text())),
         }
+    }
+}
+
+impl<T: DeserializeOwned> OptionalFromRequest<State> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &State) -> std::result::Result<Option<Self>, Problem> {
+        let is_empty = http_body::Body::is_end_stream(request.body());
+        if is_empty { Ok(None) } else { <Self as FromRequest<State>>::from_request(request, state).await.map(Some) }
     }
 }
 

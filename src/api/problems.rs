@@ -36,17 +36,19 @@ macro_rules! codes {
 
 /// All codes, by status and name.
 pub(super) static CODES: &[Known] = codes! {
-    400 "bad-algorithm" "The key is of a kind that links are not signed with." "Take an RSA key of 2048 bits or more, or an ECDSA key on P-256.";
+    400 "bad-algorithm" "There is no such algorithm of a signing key, or it was named beside a public key." "Choose rsa or ecdsa; leave it out beside a public key.";
     400 "bad-collection" "The collection's name is empty, too long or holds control characters." "Send 1 to 200 characters; pieces are joined by /.";
     400 "bad-cursor" "This is no cursor of a page before." "Take `next_cursor` from the page before, or begin without one.";
+    400 "bad-delivery" "There is no such delivery of a stream." "Choose token or cookies.";
     400 "bad-filename" "The file name is empty, too long or holds control characters." "Send 1 to 255 characters.";
     400 "bad-idempotency-key" "The idempotency key is empty, too long or holds odd characters." "Send a UUID.";
+    400 "bad-key-pair-id" "The name of a signing key is none." "Send 1 to 64 letters, digits, hyphens and underscores, and only with a public key.";
     400 "bad-lifetime" "The lifetime of the token is out of range." "Ask for 1 second to ten years.";
     400 "bad-limit" "A page holds 1 to 100." "Ask for that many, and follow `next_cursor`.";
-    400 "bad-link-url" "The address cannot be signed." "Send an absolute http or https address.";
-    400 "bad-network" "The network is no IPv4 address or range." "Write 192.0.2.7 or 192.0.2.0/24.";
+    400 "bad-link-url" "The URL cannot be signed; the detail says why." "Send it whole, percent-encoded, and without CloudFront's own parameters.";
+    400 "bad-network" "The network of a policy is none." "Send an IPv4 address, or a range of them as 192.0.2.0/24.";
     400 "bad-prefix" "The prefix is no folder of the inbox." "Send a folder such as cardiology/2026/, or leave it out for all of the inbox.";
-    400 "bad-public-key" "This is no public key in PEM." "Send the file that begins with -----BEGIN PUBLIC KEY-----.";
+    400 "bad-public-key" "The public key is none that CloudFront takes." "Send PEM, RSA of at least 2048 bits or ECDSA on P-256.";
     400 "bad-quota" "The limit is more than any disk holds." "Send at most 9007199254740992 bytes; 0 is no limit.";
     400 "bad-role" "There is no such role." "Choose admin, author or viewer.";
     400 "bad-subject" "The subject is empty, too long or holds control characters." "Send 1 to 128 characters.";
@@ -69,17 +71,35 @@ pub(super) static CODES: &[Known] = codes! {
     401 "token-missing" "The request carries no token." "Sign in, or send `Authorization: Bearer …`.";
     401 "token-signature" "The token's signature is not by this server's key." "Get a token from this server.";
     403 "cross-origin" "A cookie came with a request that another site's page made." "Send the token as `Authorization: Bearer …` instead.";
+    403 "link-other-object" "The link was made for another file." "Ask for one for this file.";
+    403 "link-unknown" "The link was forgotten." "Ask for a new one.";
     403 "not-allowed" "Your role does not allow this." "Ask an administrator.";
+    403 "policy-address" "The link is for another network address." "Ask for a new one from where you are.";
+    403 "policy-expired" "The link has expired." "Ask for a new one.";
+    403 "policy-malformed" "The policy is not one that CloudFront takes." "One statement with Resource and DateLessThan, and at most DateGreaterThan and IpAddress.";
+    403 "policy-not-yet" "The link is not valid yet." "Wait, and check the clock of whoever signed it.";
+    403 "policy-resource" "The link's policy is for another resource." "Ask for a link for this one.";
+    403 "signature-hash" "Hash-Algorithm is neither SHA256 nor SHA1." "Sign with SHA-256 and append Hash-Algorithm=SHA256.";
+    403 "signature-key" "The link's Key-Pair-Id is not in the key group, or was revoked." "Ask for a new link.";
+    403 "signature-malformed" "The link's signature is incomplete or garbled." "Send the link whole, as it was signed.";
+    403 "signature-mismatch" "The signature does not fit the link." "Add and change nothing after signing; ask for a new link.";
+    403 "signature-missing" "The link is not signed." "Use a signed URL, or send the CloudFront-* cookies.";
+    403 "signature-weak-hash" "The signature is over SHA-1, which this server does not accept." "Sign with SHA-256 and append Hash-Algorithm=SHA256.";
     403 "token-other-video" "The playback token is for another video or version." "Ask for a session of this video.";
     404 "not-found" "There is no such thing, or you may not see it." "Check the id, and whose it is.";
     404 "unknown-route" "The API has no such route." "Look it up in /docs/api.";
     405 "method-not-allowed" "The route does not take this method." "Use one that the header Allow names.";
+    409 "cookies-need-tls" "Signed cookies travel by https only, and the site has no https address." "Use delivery token, or tell the operator.";
     409 "idempotency-answer-lost" "The first request with this key was carried out, but its answer was lost." "Look at what is there, then use a new key.";
     409 "idempotency-in-progress" "The first request with this key is still being carried out." "Ask again after `Retry-After` seconds.";
     409 "inbox-closed" "The inbox is closed, so no access key opens it." "Ask the operator to set inbox.enabled.";
     409 "inbox-upload" "The upload comes in over S3 by another client." "Complete or abort it there.";
+    409 "key-pair-id-taken" "Another signing key has this name." "Revoke that one first, or choose another name.";
+    409 "no-private-key" "The signing key was imported without its private key and cannot sign here." "Choose a key that was made here.";
+    409 "no-signing-key" "The signing key was revoked this moment." "Try again.";
     409 "not-dead" "The job is no dead letter, or its video was refused or deleted." "Look at the job again.";
     409 "not-playable" "The video cannot be played yet." "Wait until it is playable; GET /v1/events tells.";
+    409 "not-ready" "The video cannot be downloaded yet." "Wait until it is ready; GET /v1/events tells.";
     409 "parts-missing" "Parts have not arrived; `missing` names the first hundred." "Send them, then finish again.";
     409 "reconciling" "A reconciliation runs already." "Wait for its end; GET /v1/storage tells.";
     409 "refused" "The video was refused and cannot be played." "Its `refusal` says why; upload a mended file.";
@@ -89,6 +109,7 @@ pub(super) static CODES: &[Known] = codes! {
     413 "body-too-large" "The body is larger than the API takes." "Send less at once.";
     413 "file-too-large" "The file is larger than this server takes." "Send a smaller file, or ask the operator.";
     415 "not-json" "The body is not declared as JSON." "Send `Content-Type: application/json`.";
+    416 "range-not-satisfiable" "The range begins beyond the end of the file." "The header Content-Range says how long it is.";
     422 "idempotency-key-reused" "The key was used for another request." "Use a new key for each request.";
     500 "internal" "A defect of Theatrum or its host." "Report it with the request id.";
     503 "audit-unavailable" "The audit log cannot be written, and nothing is shown without it." "Try again later.";

@@ -2,6 +2,7 @@
 
 use crate::domain::role::Role;
 use crate::domain::{job, upload, video};
+use crate::links::cloudfront::Algorithm;
 use std::borrow::Cow;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
@@ -47,6 +48,10 @@ texts! {
     JobKind: |text| text.enum_values(Some(job::Kind::ALL.iter().map(|kind| kind.as_str())));
     /// Where a job stands.
     JobState: |text| text.enum_values(Some(job::State::ALL.iter().map(|state| state.as_str())));
+    /// What a signing key computes with.
+    AlgorithmWord: |text| text.enum_values(Some(Algorithm::ALL.map(Algorithm::as_str)));
+    /// How the player gets at the stream.
+    DeliveryWord: |text| text.enum_values(Some(["token", "cookies"]));
     /// SHA-256 in hexadecimal.
     Sha256: |text| text.pattern(Some("^[0-9a-fA-F]{64}$"));
 }

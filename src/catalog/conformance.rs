@@ -3,12 +3,14 @@
 mod collections;
 mod guards;
 mod idempotency;
+mod inbox;
 mod isolation;
 mod jobs;
 mod migrations;
 mod quotas;
 mod races;
 mod rows;
+mod signing_keys;
 mod text;
 mod uploads;
 mod versions;

@@ -11,6 +11,7 @@ static MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_first.sql"),
     include_str!("../../migrations/postgres/0002_collections.sql"),
     include_str!("../../migrations/postgres/0003_s3_access_keys.sql"),
+    include_str!("../../migrations/postgres/0004_signing_keys.sql"),
     include_str!("../../migrations/postgres/0005_quotas.sql"),
     include_str!("../../migrations/postgres/0006_idempotency.sql"),
 ];

@@ -15,6 +15,7 @@ static MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_collections.sql"),
     include_str!("../../migrations/sqlite/0003_s3_access_keys.sql"),
+    include_str!("../../migrations/sqlite/0004_signing_keys.sql"),
     include_str!("../../migrations/sqlite/0005_quotas.sql"),
     include_str!("../../migrations/sqlite/0006_idempotency.sql"),
 ];

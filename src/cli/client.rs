@@ -4,6 +4,7 @@
 
 pub mod answers;
 pub mod events;
+pub mod links;
 mod problem;
 mod sse;
 pub mod storage;

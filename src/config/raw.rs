@@ -30,6 +30,7 @@ pub(super) struct Raw {
     quotas: super::quotas::Raw,
     playback: RawPlayback,
     tokens: RawTokens,
+    signing: super::signing::RawSigning,
     log: RawLog,
 }
 
@@ -130,6 +131,7 @@ impl Raw {
             quotas: self.quotas.check(),
             playback_min_lifetime: duration("playback.min_lifetime", &self.playback.min_lifetime, Duration::from_secs(60))?,
             token_lifetime: duration("tokens.lifetime", &self.tokens.lifetime, Duration::from_secs(60))?,
+            signing: self.signing.check()?,
             log: self.log.check()?,
         })
     }
@@ -224,7 +226,7 @@ fn network(text: &str) -> Result<IpNet> {
     network.ok_or_else(|| wrong("server.trusted_proxies", text, "list addresses or networks, e.g. 127.0.0.1, 10.0.0.0/8"))
 }
 
-fn origin(setting: &str, text: &str) -> Result<Option<String>> {
+pub(super) fn origin(setting: &str, text: &str) -> Result<Option<String>> {
     if text.is_empty() {
         return Ok(None);
     }

@@ -17,6 +17,7 @@ export async function watching(browser, video) {
   await menus(page);
   await page.keyboard.press('4');
   await gallery(page, 'watch');
+  await downloads(page);
   await resumes(page);
   watched.checkClean('watching');
   checkOrigins(watched);
@@ -110,6 +111,16 @@ async function menus(page) {
     check('picture in picture opens', inside);
     if (inside) await page.locator('[data-control="picture"]').click();
   }
+}
+
+/** A choice of the menu brings a file, and the page stays. */
+async function downloads(page) {
+  await page.locator('[data-downloads]').click();
+  await gallery(page, 'watch-downloads');
+  const coming = page.waitForEvent('download');
+  await page.locator('[data-download]').first().click();
+  const download = await coming;
+  check('a rendition downloads as one file', download.suggestedFilename().endsWith('.mp4') && (await download.failure()) === null, download.suggestedFilename());
 }
 
 async function resumes(page) {

@@ -32,7 +32,7 @@ class FakeServer {
       },
       status: async (upload) => {
         if (upload !== 'u1') throw new ApiError(404, 'not-found', 'no such upload');
-        return { ...this.#upload(), filename: file.name, size_bytes: file.size, state: this.state, received: [...this.received.values()] };
+        return { ...this.#upload(), title: 'a', filename: file.name, size_bytes: file.size, state: this.state, received: [...this.received.values()] };
       },
       grant: async (_upload, part) => ({ number: part.number, method: 'PUT', url: 's3:', headers: { sha: part.sha256 }, expires_at: 0 }),
       put: (grant, body) => this.#put(grant, body),

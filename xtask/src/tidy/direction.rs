@@ -9,6 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["domain"],
     &["failpoint", "problem", "recent", "tls"],
     &["listen"],
+    &["representation"],
     &["audit", "blobs", "catalog", "doorbell", "keys", "kms", "links", "policy", "uploads"],
     &["storage"],
     &["edge", "ingest", "library", "notify", "worker"],

@@ -12,7 +12,7 @@ const MAX_ROUNDS = 5;
 
 /** What a transfer needs from the world; tests bring their own. */
 export interface Ports {
-  begin(file: { filename: string; size_bytes: number; title: string }): Promise<NewUpload>;
+  begin(file: { filename: string; size_bytes: number; title: string }, key: string): Promise<NewUpload>;
   status(upload: string): Promise<UploadStatus>;
   grant(upload: string, part: ReceivedPart): Promise<PartGrant>;
   put(grant: PartGrant, body: Blob, progress: (bytes: number) => void, signal: AbortSignal): Promise<PutAnswer>;
@@ -37,6 +37,8 @@ export class TransferError extends Error {
 
 export class Transfer {
   #upload: string | undefined;
+  /** Names the wish for a new upload: a lost answer makes no second one. */
+  #key: string | undefined;
   #ledger: Ledger | undefined;
   /** Hashes of the file's parts, kept over a pause. */
   #hashes = new Map<number, string>();
@@ -82,7 +84,9 @@ export class Transfer {
       return undefined;
     }
     const { name, size } = this.file;
-    const fresh = await this.ports.begin({ filename: name, size_bytes: size, title: titleOf(name) });
+    this.#key ??= randomKey();
+    const fresh = await this.ports.begin({ filename: name, size_bytes: size, title: titleOf(name) }, this.#key);
+    this.#key = undefined;
     this.#adopt(fresh);
     this.#claimed.clear();
     this.ports.remember(fresh.upload);
@@ -217,6 +221,11 @@ export class Transfer {
 /** The text of an element of the store's XML. */
 function element(xml: string, name: string): string | undefined {
   return new RegExp(`<${name}>([^<]+)</${name}>`).exec(xml)?.[1];
+}
+
+/** 128 random bits; `crypto.randomUUID` is there in secure contexts only. */
+function randomKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 function refusalWords(answer: PutAnswer): string {
