@@ -24,6 +24,7 @@ mod schema;
 mod session;
 mod signing_keys;
 mod site;
+mod storage;
 mod stream;
 mod tokens;
 mod uploads;
@@ -126,6 +127,8 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(jobs::redrive))
         .routes(routes!(quotas::list))
         .routes(routes!(quotas::set))
+        .routes(routes!(storage::show))
+        .routes(routes!(storage::reconcile))
         .routes(routes!(signing_keys::create, signing_keys::list))
         .routes(routes!(signing_keys::revoke))
         .routes(routes!(signing_keys::activate))

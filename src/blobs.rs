@@ -11,6 +11,7 @@ mod sealed;
 mod source;
 mod space;
 mod staged;
+mod survey;
 
 use crate::domain::{Error, ErrorKind, Result};
 pub use adopt::sweep_unfinished;
@@ -32,6 +33,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
+pub use survey::{Names, Thing};
 
 /// The most that a stream of a blob holds in memory at once.
 pub const PIECE_BYTES: u64 = 256 * 1024;

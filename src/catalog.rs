@@ -6,6 +6,7 @@
 
 pub mod access_keys;
 pub mod audit;
+pub mod claims;
 pub mod collections;
 #[cfg(test)]
 mod conformance;

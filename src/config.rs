@@ -226,6 +226,7 @@ mod tests {
             ("THEATRUM_BACKUP__ENDPOINT", "s3.example.org", "backup.endpoint"),
             ("THEATRUM_BACKUP__REMIND_AFTER", "often", "backup.remind_after"),
             ("THEATRUM_STORAGE__RESERVE_PERCENT", "91", "storage.reserve_percent"),
+            ("THEATRUM_STORAGE__RECONCILE_EVERY", "weekly", "storage.reconcile_every"),
             ("THEATRUM_QUOTAS__USER_BYTES", "much", "quotas.user_bytes"),
             ("THEATRUM_SIGNING__RESOURCE_ORIGINS", "https://a.example d1.cloudfront.net", "signing.resource_origins"),
             ("THEATRUM_SIGNING__DOWNLOAD_LIFETIME", "8d", "signing.download_lifetime"),

@@ -282,7 +282,7 @@ impl House {
     }
 
     fn upkeep(&self) -> Result<upkeep::State> {
-        let Parts { catalog, blobs, keys, doorbell, audit, .. } = &self.parts;
+        let Parts { catalog, blobs, keys, doorbell, audit, storage, .. } = &self.parts;
         let backup = &self.config.backup;
         let depot = backup.destination.as_deref().map(|place| depot::Place::parse(place, backup.endpoint.as_deref())).transpose()?;
         Ok(upkeep::State {
@@ -292,6 +292,8 @@ impl House {
             audit: audit.clone(),
             doorbell: doorbell.clone(),
             depot,
+            storage: storage.clone(),
+            reconcile_every: self.config.storage.reconcile_every,
         })
     }
 }
@@ -317,8 +319,8 @@ impl Parts {
 }
 
 fn storage_limits(config: &Config) -> storage::Limits {
-    let config::Storage { reserve_bytes, reserve_percent } = config.storage;
-    storage::Limits { reserve: Reserve { bytes: reserve_bytes, percent: reserve_percent }, quotas: config.quotas }
+    let config::Storage { reserve_bytes, reserve_percent, orphan_age, .. } = config.storage;
+    storage::Limits { reserve: Reserve { bytes: reserve_bytes, percent: reserve_percent }, quotas: config.quotas, orphan_age }
 }
 
 async fn open_sandbox(config: &Config) -> Result<Sandbox> {

@@ -307,6 +307,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/reconcile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reconcile blobs and rows.
+         * @description Begins to look for blobs that no row points at, and for rows whose blob is missing; `GET /v1/storage` says how far it has come and what it
+         *     found. With `apply` it sweeps the former; never the latter, and nothing that is not the server's. For administrators.
+         */
+        post: operations["reconcile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/s3-credentials": {
         parameters: {
             query?: never;
@@ -455,6 +476,26 @@ export interface paths {
          * @description For administrators. Links are signed with it from now on; the key that did before stays trusted until it is revoked.
          */
         post: operations["activate_signing_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/storage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the disk.
+         * @description How full it is, what is promised, and what the last reconciliations found. For administrators.
+         */
+        get: operations["read_storage"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -855,6 +896,11 @@ export interface components {
              */
             limit_bytes: number | null;
         };
+        /** @description What a reconciliation is to do. */
+        NewReconciliation: {
+            /** @description Whether to sweep what is found; else it only looks. */
+            apply: boolean;
+        };
         /** @description The access key that is wanted. */
         NewS3Credential: {
             /** @description The only folder of the inbox that it is good for, such as `cardiology/2026/`; absent or empty: all of it. */
@@ -993,6 +1039,45 @@ export interface components {
             /** Format: int64 */
             size_bytes: number;
         };
+        /** @description What a reconciliation found. */
+        Reconciliation: {
+            began_at: components["schemas"]["Moment"];
+            /** Format: int64 */
+            blobs: number;
+            /** @description Folders with nothing in them. */
+            empty_folders: components["schemas"]["Tally"];
+            ended_at: components["schemas"]["Moment"];
+            /**
+             * Format: int64
+             * @description Of what was to be swept, what could not be.
+             */
+            failed: number;
+            /** @description Files that are none of the server's: never swept. */
+            foreign: components["schemas"]["Tally"];
+            /** @description Blobs that a row points at and that are not there: a loss. */
+            missing: components["schemas"]["Tally"];
+            /** @description Blobs that no row points at, and none ever will. */
+            orphans: components["schemas"]["Tally"];
+            /** @description Writes that were begun, and given up. */
+            unfinished: components["schemas"]["Tally"];
+            /** Format: int64 */
+            videos: number;
+        };
+        /** @description How far a reconciliation has come. */
+        Reconciling: {
+            /** @description Whether it sweeps. */
+            applies: boolean;
+            /**
+             * Format: int64
+             * @description Videos examined,
+             */
+            done: number;
+            /**
+             * Format: int64
+             * @description of so many.
+             */
+            of: number;
+        };
         /** @description A job that was queued again. */
         RedrivenJob: {
             job: components["schemas"]["Id"];
@@ -1020,6 +1105,28 @@ export interface components {
          * @enum {string}
          */
         RoleWord: "admin" | "author" | "viewer";
+        /** @description How full the disk is, and is going to be. */
+        Room: {
+            /** Format: int64 */
+            free_bytes: number;
+            /**
+             * Format: int64
+             * @description The largest upload that may begin now.
+             */
+            largest_upload_bytes: number;
+            /**
+             * Format: int64
+             * @description What open uploads and running versions will yet write.
+             */
+            promised_bytes: number;
+            /**
+             * Format: int64
+             * @description What new uploads leave free.
+             */
+            reserve_bytes: number;
+            /** Format: int64 */
+            total_bytes: number;
+        };
         /** @description An access key of the inbox. */
         S3Credential: {
             access_key_id: components["schemas"]["AccessKey"];
@@ -1088,6 +1195,22 @@ export interface components {
         /** @description The key pairs that are trusted, oldest first. */
         SigningKeyList: {
             signing_keys: components["schemas"]["SigningKey"][];
+        };
+        /** @description The disk, and what was found on it. */
+        Storage: {
+            looked: components["schemas"]["Reconciliation"] | null;
+            reconciling: components["schemas"]["Reconciling"] | null;
+            room: components["schemas"]["Room"] | null;
+            swept: components["schemas"]["Reconciliation"] | null;
+        };
+        /** @description How many there are of something, and a few of them. */
+        Tally: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int64 */
+            count: number;
+            /** @description The paths of the first twenty. */
+            paths: string[];
         };
         /** @description An upload and what has arrived of it. */
         Upload: {
@@ -2721,6 +2844,162 @@ export interface operations {
             };
         };
     };
+    reconcile: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, by a UUID for example: sent again with the same key within a day, it is carried out once and answered as the first time (`Idempotency-Replayed: true`). */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewReconciliation"];
+            };
+        };
+        responses: {
+            /** @description It runs. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reconciling"];
+                };
+            };
+            /**
+             * @description - `bad-idempotency-key`: The idempotency key is empty, too long or holds odd characters. Send a UUID.
+             *     - `malformed-body`: The body is not the JSON that this route takes; the detail names the place. Mend the body.
+             *     - `nul-in-text`: A text holds the character NUL. Leave it out.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "bad-idempotency-key" | "malformed-body" | "nul-in-text";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /**
+             * @description - `cross-origin`: A cookie came with a request that another site's page made. Send the token as `Authorization: Bearer …` instead.
+             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "cross-origin" | "not-allowed";
+                    };
+                };
+            };
+            /**
+             * @description - `idempotency-in-progress`: The first request with this key is still being carried out. Ask again after `Retry-After` seconds.
+             *     - `idempotency-answer-lost`: The first request with this key was carried out, but its answer was lost. Look at what is there, then use a new key.
+             *     - `reconciling`: A reconciliation runs already. Wait for its end; GET /v1/storage tells.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-in-progress" | "idempotency-answer-lost" | "reconciling";
+                    };
+                };
+            };
+            /** @description - `body-too-large`: The body is larger than the API takes. Send less at once. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "body-too-large";
+                    };
+                };
+            };
+            /** @description - `not-json`: The body is not declared as JSON. Send `Content-Type: application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-json";
+                    };
+                };
+            };
+            /** @description - `idempotency-key-reused`: The key was used for another request. Use a new key for each request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-key-reused";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             *     - `audit-unavailable`: The audit log cannot be written, and nothing is shown without it. Try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full" | "audit-unavailable";
+                    };
+                };
+            };
+        };
+    };
     list_s3_credentials: {
         parameters: {
             query?: never;
@@ -4076,6 +4355,95 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "unavailable" | "catalog-busy" | "disk-full" | "audit-unavailable";
+                    };
+                };
+            };
+        };
+    };
+    read_storage: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what the caller has: 304 if it is that still. */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The disk. */
+            200: {
+                headers: {
+                    /** @description Names this state of it. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Storage"];
+                };
+            };
+            /** @description It is what `If-None-Match` names. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /** @description - `not-allowed`: Your role does not allow this. Ask an administrator. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-allowed";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full";
                     };
                 };
             };

@@ -101,6 +101,7 @@ pub(super) static CODES: &[Known] = codes! {
     409 "not-playable" "The video cannot be played yet." "Wait until it is playable; GET /v1/events tells.";
     409 "not-ready" "The video cannot be downloaded yet." "Wait until it is ready; GET /v1/events tells.";
     409 "parts-missing" "Parts have not arrived; `missing` names the first hundred." "Send them, then finish again.";
+    409 "reconciling" "A reconciliation runs already." "Wait for its end; GET /v1/storage tells.";
     409 "refused" "The video was refused and cannot be played." "Its `refusal` says why; upload a mended file.";
     409 "upload-ended" "The upload was given up, or its time is over." "Begin a new one.";
     409 "upload-finished" "The upload is finished already." "Use its video.";

@@ -36,6 +36,8 @@ pub(super) const CLAIM: &str =
                 ORDER BY priority, run_at, id LIMIT 1)
     RETURNING *";
 
+/// What is kept of the write-ahead log's file once it is in the database: 64 MiB.
+const LONGEST_LOG_BYTES: &str = "67108864";
 /// How long a checkpoint may keep writers out.
 const SCRUB_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -63,6 +65,8 @@ impl Store {
             .foreign_keys(true)
             // A root key that was deleted is overwritten, not just unlinked (invariant 6).
             .pragma("secure_delete", "ON")
+            // A long reader lets the log grow; the room is given back afterwards.
+            .pragma("journal_size_limit", LONGEST_LOG_BYTES)
             .busy_timeout(Duration::from_secs(10));
         let pool = |most| {
             let options = SqlitePoolOptions::new().max_connections(most).idle_timeout(None).max_lifetime(None);

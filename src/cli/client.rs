@@ -7,6 +7,7 @@ pub mod events;
 pub mod links;
 mod problem;
 mod sse;
+pub mod storage;
 mod transport;
 
 use super::connection::{Connection, Endpoint};
@@ -23,6 +24,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, DATE, HeaderValue};
 use reqwest::{Body, Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, SystemTime};
+use storage::Storage;
 use transport::Transport;
 use uuid::Uuid;
 
@@ -150,6 +152,16 @@ impl Client {
     /// Puts a dead job back into the queue.
     pub async fn redrive(&self, job: &JobId) -> Result<Redriven, Failure> {
         self.call(self.request(Method::POST, &format!("v1/dead/{job}/redrive"))?).await
+    }
+
+    /// The server's disk, and what was found on it.
+    pub async fn storage(&self) -> Result<Storage, Failure> {
+        self.call(self.request(Method::GET, "v1/storage")?).await
+    }
+
+    /// Begins a reconciliation, which sweeps if it is to `apply`.
+    pub async fn reconcile(&self, apply: bool) -> Result<(), Failure> {
+        self.send(self.request(Method::POST, "v1/reconcile")?.json(&serde_json::json!({ "apply": apply }))).await.map(drop)
     }
 
     /// What users and collections have, and may have.

@@ -14,6 +14,10 @@ use uuid::Uuid;
 
 /// A killed server's lock lives on in a child that it had just forked, until that has become ffmpeg's helper: a moment.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// How the name ends of a file that is being written, the keyring's too.
+const STAGED: &str = ".new";
+/// How the name begins of a file by which `doctor` tries the disk.
+const TRIAL: &str = ".doctor-";
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 const RESTORING: &str = "restoring";
 /// Below the folder; local clients read its name in server.json.
@@ -98,6 +102,7 @@ impl Folder {
         make(path).map_err(|error| unusable(path, error))?;
         let path = path.canonicalize().map_err(|error| unusable(path, error))?;
         let lock = lock(&path)?;
+        sweep(&path).map_err(|error| unusable(&path, error))?;
         let node = node(&path)?;
         Ok(Self { layout: Layout { path }, node, life: Uuid::new_v4().simple().to_string(), _lock: lock })
     }
@@ -184,9 +189,21 @@ fn make(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(parents)
 }
 
+/// Removes what a write that was cut short left beside its file, and what a doctor that was killed left of its trial of the disk.
+fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type()?.is_file() && (name.ends_with(STAGED) || name.starts_with(TRIAL)) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes a private file whole or not at all, durably.
 fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
-    let (path, staged) = (folder.join(name), folder.join(format!("{name}.new")));
+    let (path, staged) = (folder.join(name), folder.join(format!("{name}{STAGED}")));
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&staged)?;
         file.write_all(text.as_bytes())?;
@@ -245,6 +262,18 @@ mod tests {
         assert!(make(&data).expect("there").is_empty());
         let mode = fs::metadata(&data).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn what_a_killed_life_was_writing_is_gone_in_the_next() {
+        let parent = tempfile::tempdir().expect("a folder");
+        for name in ["admin.token.new", "keyring.json.new", "server.json.new", ".doctor-x1y2z3", "newer.txt", "catalog.db"] {
+            fs::write(parent.path().join(name), "x").expect("a file");
+        }
+        let _folder = Folder::open(parent.path()).expect("opens");
+        let mut left: Vec<_> = fs::read_dir(parent.path()).expect("a folder").map(|entry| entry.expect("an entry").file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["catalog.db", "lock", "newer.txt", "node.id"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! other input, so a pass that was missed, or cut short, is made good by the next.
 
 use super::ending::mourn;
-use crate::audit::Log;
+use crate::audit::{Entry, Log};
 use crate::blobs::{Blobs, Prefix};
 use crate::catalog::Catalog;
 use crate::depot::{Depot, Name, Place};
@@ -10,12 +10,17 @@ use crate::domain::ids::VideoId;
 use crate::domain::{Error, Result};
 use crate::doorbell::Doorbell;
 use crate::keys::Keys;
+use crate::storage::Storage;
 use crate::transaction;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_secs(2);
+/// How often it is asked whether a reconciliation is due.
+const RECONCILE_LOOK: Duration = Duration::from_secs(60);
+/// For each blob: ten thousand in ten seconds.
+const RECONCILE_PAUSE: Duration = Duration::from_millis(1);
 /// Until a video that could not be purged is tried again; meanwhile others are.
 const AFTER_TROUBLE_MS: i64 = 60_000;
 
@@ -34,6 +39,10 @@ pub struct State {
     pub doorbell: Doorbell,
     /// Where backups lie, if anywhere: deletions are noted there, so that no restore undoes them.
     pub depot: Option<Place>,
+    /// Is reconciled now and then,
+    pub storage: Storage,
+    /// so often, if at all.
+    pub reconcile_every: Option<Duration>,
 }
 
 /// Makes passes until `shutdown`, every two seconds; purges on each ring besides. Leases and counts never wait for a purge, and neither
@@ -47,8 +56,32 @@ pub async fn run(state: State, shutdown: CancellationToken) -> Result<()> {
             state.doorbell.wait_upkeep(EVERY).await;
         }
     };
-    tokio::join!(keep(&state, &shutdown), shutdown.run_until_cancelled(purges));
+    let background = async { tokio::join!(purges, reconciliations(&state)) };
+    tokio::join!(keep(&state, &shutdown), shutdown.run_until_cancelled(background));
     state.audit.flush().await
+}
+
+/// Sweeps what is nobody's whenever the last time is long enough ago. Slowly: those who watch come first.
+async fn reconciliations(state: &State) {
+    let Some(every) = state.reconcile_every else { return };
+    loop {
+        tokio::time::sleep(RECONCILE_LOOK).await;
+        if let Err(error) = reconcile_if_due(state, every).await {
+            tracing::warn!(cause = %error.chain(), "could not reconcile the blobs; it is tried again");
+        }
+    }
+}
+
+async fn reconcile_if_due(state: &State, every: Duration) -> Result<()> {
+    let now = transaction!(state.catalog, |tx| tx.now().await)?;
+    let every_ms = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
+    let last = state.storage.last_report(true).await?.map(|(ended_at, _)| ended_at);
+    if last.is_some_and(|last| now < last.saturating_add(every_ms)) {
+        return Ok(());
+    }
+    let (actor, role, action) = ("theatrum".to_owned(), "worker".to_owned(), "reconcile".to_owned());
+    let entry = Entry { actor, role, action, decision: "allow", reason: "due".to_owned(), ..Entry::default() };
+    state.storage.reconcile(true)?.run(&entry, RECONCILE_PAUSE).await.map(drop)
 }
 
 /// What must go on whatever is being purged. Never cut short: a flush has the counts in its hands.

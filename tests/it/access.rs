@@ -94,6 +94,8 @@ impl House {
             route(get, "/v1/jobs".into(), none.clone(), (403, 200)),
             route(get, "/v1/quotas".into(), none.clone(), (200, 200)),
             route(&Method::PUT, "/v1/quotas/users/otto".into(), json!({"limit_bytes": 0}), (403, 403)),
+            route(get, "/v1/storage".into(), none.clone(), (403, 403)),
+            route(post, "/v1/reconcile".into(), json!({"apply": false}), (403, 403)),
             route(get, "/v1/dead".into(), none.clone(), (403, 403)),
             route(get, format!("/v1/dead/{NO_ID}"), none.clone(), (403, 403)),
             route(post, format!("/v1/dead/{NO_ID}/redrive"), none, (403, 403)),

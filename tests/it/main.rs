@@ -19,6 +19,7 @@ mod players;
 mod postgres;
 mod powercut;
 mod quotas;
+mod reconcile;
 mod routes;
 mod sandbox;
 mod schemathesis;

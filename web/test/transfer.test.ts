@@ -131,6 +131,14 @@ describe('Transfer', () => {
     expect(server.troubles.at(-1)).toBeNull();
   });
 
+  it('says what the store says while it waits', async () => {
+    const server = new FakeServer();
+    const full = '<Error><Code>ServiceUnavailable</Code><Message>the disk is full</Message></Error>';
+    server.refuse = (number, attempt) => (number === 2 && attempt < 1 ? { status: 503, body: full } : undefined);
+    expect(await server.transfer().run(never())).toBe('v1');
+    expect(server.troubles).toContain('the disk is full');
+  });
+
   it('gives up with a sentence when a part is refused for good', async () => {
     const server = new FakeServer();
     server.refuse = (number) => (number === 2 ? { status: 400, body: '<Error><Code>BadDigest</Code></Error>' } : undefined);

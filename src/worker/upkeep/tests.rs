@@ -7,8 +7,10 @@ use crate::catalog::audit::CountKind;
 use crate::catalog::jobs::Listing;
 use crate::domain::ids::{SnapshotId, VersionId};
 use crate::domain::job::{Kind, MAX_CLAIMS, State as JobState};
+use crate::domain::quota::Defaults;
 use crate::domain::video::State as VideoState;
 use crate::kms::{Keyring, Kms};
+use crate::storage::Reserve;
 use bytes::Bytes;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -26,9 +28,13 @@ impl House {
     async fn new() -> Self {
         let (folder, catalog) = fixture::catalog().await;
         let keyring = Keyring::open_or_create(&folder.path().join("keyring.json")).expect("a keyring");
+        let blobs = Blobs::open(&folder.path().join("blobs")).await.expect("blobs");
+        let limits = crate::storage::Limits { reserve: Reserve::default(), quotas: Defaults::default(), orphan_age: Duration::ZERO };
         let state = State {
             audit: Arc::new(Log::new(catalog.clone())),
-            blobs: Blobs::open(&folder.path().join("blobs")).await.expect("blobs"),
+            storage: Storage::new(catalog.clone(), blobs.clone(), limits),
+            reconcile_every: None,
+            blobs,
             keys: Keys::new(Kms::Local(Arc::new(keyring))),
             doorbell: Doorbell::default(),
             depot: None,

@@ -99,6 +99,9 @@ export const createS3Credential = (prefix: string) => call(client.POST('/v1/s3-c
 export const revokeS3Credential = (key: string) =>
   call(client.DELETE('/v1/s3-credentials/{access_key_id}', { params: { path: { access_key_id: key } } }));
 
+/** Everyone's for administrators, one's own for all others. */
+export const quotas = async () => (await call(client.GET('/v1/quotas'))).quotas;
+
 /** Begins an upload. Asked again with the same key, because the answer was lost, it gives the upload that was begun. */
 export const beginUpload = (file: { filename: string; size_bytes: number; title: string }, key: string) =>
   call(client.POST('/v1/uploads', { body: file, params: { header: { 'Idempotency-Key': key } } }));

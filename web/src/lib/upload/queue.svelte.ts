@@ -1,5 +1,6 @@
 // All uploads of this page: one file at a time, each with its own pause, resume and cancel.
 import * as api from '../api';
+import { sentence } from '../format';
 import { session } from '../session.svelte';
 import { backoffMs, pause } from './backoff';
 import { hashBlob } from './hasher';
@@ -34,7 +35,7 @@ export class Upload {
     this.#transfer = new Transfer(file, portsFor(file, subject), {
       progress: (bytes) => this.#note(bytes),
       troubled: (failure) => {
-        this.message = failure ? 'The connection broke; trying again.' : null;
+        this.message = failure ? troubleWords(failure) : null;
         if (failure) this.#meter.reset();
       },
     });
@@ -88,7 +89,7 @@ export class Upload {
       return;
     }
     this.state = 'failed';
-    this.message = failure instanceof Error ? failure.message : 'The upload failed.';
+    this.message = failure instanceof Error ? sentence(failure.message) : 'The upload failed.';
   }
 
   #note(bytes: number): void {
@@ -99,6 +100,12 @@ export class Upload {
     this.rate = this.#meter.bytesPerSecond();
     this.secondsLeft = this.#meter.secondsLeft(this.file.size);
   }
+}
+
+/** Why an upload waits: what the server says of itself, such as that its disk is full, or that nothing came back. */
+function troubleWords(failure: Error): string {
+  const spoken = failure instanceof api.ApiError && failure.status === 503;
+  return spoken ? `${sentence(failure.message)} Trying again.` : 'The connection broke; trying again.';
 }
 
 function portsFor(file: File, subject: string): Ports {

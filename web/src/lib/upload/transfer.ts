@@ -144,7 +144,7 @@ export class Transfer {
         if (refusals >= MAX_REFUSALS) throw new TransferError(refusalWords(answer));
         // The file may have been saved again while it was sent: read it anew.
         if (answer.status === 400) this.#hashes.delete(number);
-        throw new ApiError(answer.status === 0 ? 0 : 503, 'part-not-taken', 'A part did not arrive.');
+        throw new ApiError(answer.status === 0 ? 0 : 503, 'part-not-taken', element(answer.body, 'Message') ?? 'A part did not arrive.');
       }, signal);
     }
     ledger.finish(number);
@@ -218,13 +218,18 @@ export class Transfer {
   }
 }
 
+/** The text of an element of the store's XML. */
+function element(xml: string, name: string): string | undefined {
+  return new RegExp(`<${name}>([^<]+)</${name}>`).exec(xml)?.[1];
+}
+
 /** 128 random bits; `crypto.randomUUID` is there in secure contexts only. */
 function randomKey(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 function refusalWords(answer: PutAnswer): string {
-  const code = /<Code>([A-Za-z0-9]+)<\/Code>/.exec(answer.body)?.[1];
+  const code = element(answer.body, 'Code');
   if (code === 'NoSuchUpload') return 'This upload has expired at the server. Choose the file again to start over.';
   if (answer.status === 400) return 'The file changes while it is being sent. Close the program that writes it, then choose it again.';
   return `The store refuses parts of this file (${code ?? answer.status}). Please tell your administrator.`;
