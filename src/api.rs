@@ -7,6 +7,7 @@ mod auth;
 mod collections;
 mod document;
 mod health;
+mod integrity;
 mod jobs;
 mod page;
 mod path;
@@ -78,9 +79,11 @@ pub fn router(state: State) -> crate::domain::Result<Router> {
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(Extension(document::Document::new(&document)))
+        .layer(from_fn(integrity::check))
         .layer(from_fn_with_state(state.clone(), count_refusals))
         .layer(from_fn_with_state(state.clone(), site::headers))
         .layer(from_fn(identify))
+        .layer(from_fn(integrity::announce))
         .with_state(state))
 }
 

@@ -9,6 +9,7 @@ mod dead;
 mod doctor;
 mod edge;
 mod house;
+mod network;
 mod players;
 mod postgres;
 mod powercut;

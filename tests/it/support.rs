@@ -3,6 +3,7 @@
 pub mod chance;
 pub mod clips;
 pub mod http;
+pub mod network;
 pub mod orphans;
 pub mod player;
 pub mod postgres;

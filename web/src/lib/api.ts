@@ -1,4 +1,5 @@
 // The HTTP API as the page uses it: one function per request, one error type, and one place that notices a lost session.
+import { digest } from './upload/sha256';
 
 export type Role = 'admin' | 'author' | 'viewer';
 export type VideoState = 'processing' | 'ready' | 'refused' | 'failed' | 'deleted';
@@ -98,6 +99,7 @@ export class ApiError extends Error {
 }
 
 const REQUEST_TIMEOUT_MS = 30_000;
+const SESSION = '/v1/session';
 let whenUnauthorized: () => void = () => {};
 
 /** Calls `listener` whenever the server says that nobody is signed in. */
@@ -107,18 +109,26 @@ export function onUnauthorized(listener: () => void): void {
 
 async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
   const answer = await send(method, path, body);
+  const text = await whole(answer);
   if (answer.status === 204) return undefined as T;
-  if (answer.ok) return (await answer.json().catch(() => Promise.reject(unreadable(answer)))) as T;
-  const failure = await problem(answer);
-  if (failure.status === 401 && !(method === 'POST' && path === '/v1/session')) whenUnauthorized();
+  if (answer.ok) return parsed(answer, text) as T;
+  const failure = problem(answer, text);
+  if (failure.status === 401 && !(method === 'POST' && path === SESSION)) await believe(failure, path);
   throw failure;
+}
+
+/** A line that flips bits makes strangers of people who are signed in: only when the server says so again has the session ended. */
+async function believe(failure: ApiError, path: string): Promise<void> {
+  if (path !== SESSION && (await send('GET', SESSION)).ok) throw new ApiError(0, failure.code, failure.message);
+  whenUnauthorized();
 }
 
 async function send(method: string, path: string, body?: unknown): Promise<Response> {
   const init: RequestInit = { method, credentials: 'same-origin', signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) };
   if (body !== undefined) {
-    init.headers = { 'content-type': 'application/json' };
-    init.body = JSON.stringify(body);
+    const text = JSON.stringify(body);
+    init.headers = { 'content-type': 'application/json', 'content-digest': await contentDigest(new Blob([text])) };
+    init.body = text;
   }
   try {
     return await fetch(path, init);
@@ -127,25 +137,42 @@ async function send(method: string, path: string, body?: unknown): Promise<Respo
   }
 }
 
-async function problem(answer: Response): Promise<ApiError> {
+/** The text of an answer as it was sent (RFC 9530). */
+async function whole(answer: Response): Promise<string> {
+  const announced = answer.headers.get('content-digest');
+  const bytes = await answer.blob().catch(() => null);
+  if (bytes && (!announced || announced === (await contentDigest(bytes)))) return bytes.text();
+  throw new ApiError(0, 'damaged', 'The answer was damaged on its way. Try again.');
+}
+
+async function contentDigest(bytes: Blob): Promise<string> {
+  const octets = (await digest(bytes)).match(/../g) ?? [];
+  return `sha-256=:${btoa(String.fromCharCode(...octets.map((octet) => Number.parseInt(octet, 16))))}:`;
+}
+
+function parsed(answer: Response, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ApiError(answer.status, 'unreadable', 'The server sent an answer this page does not understand. Reload the page.');
+  }
+}
+
+function problem(answer: Response, text: string): ApiError {
   const fallback = `The server answered ${answer.status}. Try again in a moment.`;
   try {
-    const { code, detail, title, missing } = await answer.json();
+    const { code, detail, title, missing } = JSON.parse(text);
     return new ApiError(answer.status, String(code ?? 'unknown'), String(detail ?? title ?? fallback), missing ?? []);
   } catch {
     return new ApiError(answer.status, 'unknown', fallback);
   }
 }
 
-function unreadable(answer: Response): ApiError {
-  return new ApiError(answer.status, 'unreadable', 'The server sent an answer this page does not understand. Reload the page.');
-}
-
 const id = encodeURIComponent;
 
-export const signIn = (token: string) => call<void>('POST', '/v1/session', { token });
-export const signOut = () => call<void>('DELETE', '/v1/session');
-export const session = () => call<Session>('GET', '/v1/session');
+export const signIn = (token: string) => call<void>('POST', SESSION, { token });
+export const signOut = () => call<void>('DELETE', SESSION);
+export const session = () => call<Session>('GET', SESSION);
 
 export function videos(limit: number, cursor?: string): Promise<VideoPage> {
   const query = new URLSearchParams({ limit: String(limit) });
