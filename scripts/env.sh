@@ -7,6 +7,8 @@ cache=$root/.cache
 tools=$cache/tools
 mkdir -p "$cache"
 export PATH="$tools/bin:$PATH"
+# The servers that they start keep little in reserve: a laptop with a few free gigabytes shows and tests as well as any.
+export THEATRUM_STORAGE__RESERVE_BYTES=${THEATRUM_STORAGE__RESERVE_BYTES:-67108864}
 # These scripts speak to the servers they start, never to one that the caller works with, and never through a proxy.
 unset THEATRUM_URL THEATRUM_TOKEN
 no_proxy=127.0.0.1,localhost,${no_proxy:-${NO_PROXY:-}}

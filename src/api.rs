@@ -5,15 +5,21 @@
 
 mod auth;
 mod collections;
+mod conditional;
 mod document;
+mod editing;
 mod health;
+mod idempotency;
 mod integrity;
 mod jobs;
 mod page;
+mod paging;
 mod path;
 mod playback;
 mod problems;
 mod query;
+mod quotas;
+mod s3_credentials;
 mod schema;
 mod session;
 mod site;
@@ -25,10 +31,11 @@ mod videos;
 use crate::audit::{Log, Sink};
 use crate::doorbell::Doorbell;
 use crate::ingest::Ingest;
-use crate::library::Library;
+use crate::library::{Credentials, Library};
 use crate::links::access::Issuer;
 use crate::links::playback::Verifier;
 use crate::problem::{Problem, identify};
+use crate::storage::Storage;
 use axum::Extension;
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State as Api};
@@ -53,6 +60,8 @@ pub struct State {
     pub ingest: Ingest,
     /// Videos.
     pub library: Library,
+    /// S3 access keys.
+    pub credentials: Credentials,
     /// Access tokens.
     pub issuer: Arc<Issuer>,
     /// Playback tokens, for the key endpoint.
@@ -61,6 +70,8 @@ pub struct State {
     pub audit: Arc<Log>,
     /// Tells of changes.
     pub doorbell: Doorbell,
+    /// The disk.
+    pub storage: Storage,
     /// Links, origins, headers.
     pub site: Arc<Site>,
     /// The lifetime of an access token unless told otherwise.
@@ -78,6 +89,8 @@ pub fn router(state: State) -> crate::domain::Result<Router> {
         .fallback(page::serve)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(state.clone(), idempotency::once))
+        .layer(from_fn(conditional::conditional))
         .layer(Extension(document::Document::new(&document)))
         .layer(from_fn(integrity::check))
         .layer(from_fn_with_state(state.clone(), count_refusals))
@@ -93,12 +106,14 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(document::show))
         .routes(routes!(session::sign_in, session::show, session::sign_out))
         .routes(routes!(tokens::issue))
+        .routes(routes!(s3_credentials::list, s3_credentials::create))
+        .routes(routes!(s3_credentials::revoke))
         .routes(routes!(uploads::begin))
         .routes(routes!(uploads::show, uploads::abort))
         .routes(routes!(uploads::declare))
         .routes(routes!(uploads::finish))
         .routes(routes!(videos::list))
-        .routes(routes!(videos::show, videos::delete))
+        .routes(routes!(videos::show, videos::delete, editing::edit))
         .routes(routes!(videos::poster))
         .routes(routes!(playback::watch))
         .routes(routes!(collections::list))
@@ -107,6 +122,8 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(jobs::dead))
         .routes(routes!(jobs::dead_letter))
         .routes(routes!(jobs::redrive))
+        .routes(routes!(quotas::list))
+        .routes(routes!(quotas::set))
         .fallback(unknown_route);
     let (schemas, paths, key) = routes!(playback::key);
     OpenApiRouter::new()

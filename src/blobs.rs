@@ -8,6 +8,7 @@ pub mod frames;
 pub mod key;
 mod sealed;
 mod source;
+mod space;
 mod staged;
 
 use crate::domain::{Error, ErrorKind, Result};
@@ -21,6 +22,7 @@ use object_store::path::Path as StorePath;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 pub use sealed::Accept;
 pub use source::Source;
+pub use space::Space;
 use staged::Folders;
 use std::fmt;
 use std::io;
@@ -247,7 +249,7 @@ fn failed(message: &str, error: impl std::error::Error + Send + Sync + 'static) 
         Some(io::ErrorKind::NotFound) => Error::not_found("there is no such blob").with_source(error),
         Some(io::ErrorKind::AlreadyExists) => Error::conflict("blob-exists", "the blob is there already").with_source(error),
         Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-            Error::new(ErrorKind::Unavailable, "disk-full", "the disk is full; free some space and try again").with_source(error)
+            Error::disk_full("the disk is full; free some space and try again").with_source(error)
         }
         _ => Error::unavailable(message, error),
     }

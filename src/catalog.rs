@@ -4,14 +4,19 @@
 //! Every change is one transaction, written with [`transaction!`], which repeats it when the database asks for that
 //! (PostgreSQL's serialization failures, SQLite's busy writer). So the body of a transaction must do nothing but rows.
 
+pub mod access_keys;
 pub mod audit;
 pub mod collections;
 #[cfg(test)]
 mod conformance;
+pub mod idempotency;
+pub mod inbox;
 pub mod jobs;
 pub mod outbox;
 pub mod playback;
 mod postgres;
+pub mod quotas;
+pub mod room;
 mod sql;
 mod sqlite;
 pub mod uploads;
@@ -40,6 +45,7 @@ enum Store {
 pub struct Tx {
     inner: TxInner,
     now: Option<i64>,
+    writes: bool,
     broken: Option<Broken>,
 }
 
@@ -79,7 +85,7 @@ impl Catalog {
             Store::Sqlite(store) => TxInner::Sqlite(store.begin().await?),
             Store::Postgres(store) => TxInner::Postgres(store.begin().await?),
         };
-        Ok(Tx { inner, now: None, broken: None })
+        Ok(Tx { inner, now: None, writes: false, broken: None })
     }
 
     /// Reads rows outside of a transaction.
@@ -121,6 +127,7 @@ impl Catalog {
 impl Tx {
     /// Runs a statement; gives the number of rows it changed.
     pub async fn execute(&mut self, sql: &'static str, args: Vec<Value>) -> Result<u64> {
+        self.writes = true;
         let outcome = match &mut self.inner {
             TxInner::Sqlite(tx) => sqlite::execute(tx, sql, args).await,
             TxInner::Postgres(tx) => postgres::execute(tx, sql, args).await,
@@ -175,7 +182,12 @@ impl Tx {
 
     /// Makes the changes durable. Once a statement has failed, it takes them back instead and fails: PostgreSQL would do the first
     /// without a word, SQLite would keep half.
-    pub async fn commit(self) -> Result<()> {
+    ///
+    /// What a call with an idempotency key changes is marked in that key's row by the same commit: see [`idempotency`].
+    pub async fn commit(mut self) -> Result<()> {
+        if let (true, Some(ticket)) = (self.writes && self.broken.is_none(), idempotency::current()) {
+            self.mark_key(&ticket).await?;
+        }
         if let Some(broken) = self.broken {
             self.rollback().await?;
             let why = "one of its statements failed";

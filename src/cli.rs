@@ -10,9 +10,12 @@ pub mod failure;
 mod jobs;
 mod output;
 mod publish;
+mod quotas;
+mod s3;
 mod serve;
 mod text;
 mod token;
+pub mod trust;
 mod videos;
 
 use clap::{Args, Parser, Subcommand};
@@ -25,7 +28,8 @@ use std::process::ExitCode;
 /// Self-hosted video on demand for hospitals and universities.
 ///
 /// Commands other than `serve` find the local server by its data folder (--data, or THEATRUM_DATA),
-/// any other server by THEATRUM_URL and THEATRUM_TOKEN. A token is never taken from the command line,
+/// any other server by THEATRUM_URL and THEATRUM_TOKEN; THEATRUM_CA_FILE (PEM) names certificates to
+/// trust besides the system's. A token is never taken from the command line,
 /// where every user of the machine could read it.
 #[derive(Debug, Parser)]
 #[command(name = "theatrum", version, max_term_width = 100)]
@@ -43,7 +47,7 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Upload files and follow them until they can be watched.
     Publish(publish::PublishArgs),
-    /// List, show and delete videos.
+    /// List, show, edit and delete videos.
     #[command(subcommand)]
     Videos(videos::VideosCommand),
     /// List the jobs that make videos.
@@ -52,9 +56,15 @@ enum Command {
     /// List, show and redrive dead letters: jobs that failed for good.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
+    /// List and set quotas: how much users and collections may keep.
+    #[command(subcommand)]
+    Quotas(quotas::QuotasCommand),
     /// Issue access tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Let S3 clients put files into the inbox.
+    #[command(subcommand)]
+    S3(s3::S3Command),
     /// Check this machine and the data folder, and say how to mend what is wrong.
     Doctor(doctor::DoctorArgs),
 }
@@ -116,7 +126,9 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Videos(command) => videos::run(connection(data)?, command).await,
         Command::Jobs(command) => jobs::run(connection(data)?, command).await,
         Command::Dead(command) => dead::run(connection(data)?, command).await,
+        Command::Quotas(command) => quotas::run(connection(data)?, command).await,
         Command::Token(command) => token::run(connection(data)?, command).await,
+        Command::S3(command) => s3::run(connection(data)?, command).await,
         Command::Doctor(args) => doctor::run(data, args).await,
     }
 }
@@ -164,10 +176,16 @@ mod tests {
             "theatrum publish",
             "theatrum publish a.mp4 --wait never",
             "theatrum videos show ../../etc/passwd",
+            "theatrum videos edit 0123456789abcdef0123456789abcdef",
             "theatrum jobs list --state lost",
+            "theatrum quotas set 1GB",
+            "theatrum quotas set --user a --collection b 1GB",
+            "theatrum quotas set --user a much",
             "theatrum token issue --role king --subject x",
             "theatrum token issue --role viewer --subject x --token secret",
             "theatrum token issue --role viewer --subject x --expires-in soon",
+            "theatrum s3 credentials create --prefix ../",
+            "theatrum s3 credentials revoke AKIA",
             "theatrum serve --listen nowhere",
             "theatrum serve --public-url ftp://h/",
         ] {

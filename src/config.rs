@@ -1,12 +1,21 @@
 //! The settings: `theatrum.default.toml`, then a file, then the environment, then the command line; each value checked once, here.
 
+mod inbox;
+mod list;
+mod quotas;
 mod raw;
+mod storage;
+pub mod tls;
 mod units;
 
+use crate::domain::quota::Defaults;
 use crate::domain::{Error, Result};
+pub use inbox::Inbox;
+use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+pub use storage::Storage;
 
 /// The settings file with all defaults, as text.
 pub const DEFAULTS: &str = include_str!("../theatrum.default.toml");
@@ -16,12 +25,20 @@ pub const DEFAULTS: &str = include_str!("../theatrum.default.toml");
 pub struct Config {
     /// Addresses and links.
     pub server: Server,
+    /// Certificates.
+    pub tls: tls::Tls,
     /// A PostgreSQL URL; absent for SQLite in the data folder.
     pub catalog_url: Option<String>,
     /// Limits of uploads.
     pub uploads: Uploads,
+    /// The inbox.
+    pub inbox: Inbox,
     /// Limits of processing.
     pub processing: Processing,
+    /// The disk.
+    pub storage: Storage,
+    /// Limits of whoever was given none.
+    pub quotas: Defaults,
     /// The least lifetime of a playback link.
     pub playback_min_lifetime: Duration,
     /// The lifetime of an access token unless told otherwise.
@@ -37,10 +54,12 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Of the S3 endpoint.
     pub s3_listen: SocketAddr,
-    /// Without a slash at its end; absent: http and the bound address.
+    /// Without a slash at its end; absent: the bound address.
     pub public_url: Option<String>,
-    /// Without a slash at its end; absent: http and the bound address.
+    /// Without a slash at its end; absent: the bound address.
     pub s3_public_url: Option<String>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// Limits of uploads.
@@ -167,15 +186,36 @@ mod tests {
     }
 
     #[test]
+    fn an_origin_is_written_as_browsers_write_it() {
+        for (written, origin) in [
+            ("https://video.example.org", "https://video.example.org"),
+            ("https://Video.Example.org:443/", "https://video.example.org"),
+            ("http://video.example.org:80", "http://video.example.org"),
+            ("https://video.example.org:8443/", "https://video.example.org:8443"),
+            ("https://[2001:db8::1]:443", "https://[2001:db8::1]"),
+        ] {
+            let config = load_with(&[("THEATRUM_SERVER__PUBLIC_URL", written)]).expect(written);
+            assert_eq!(config.server.public_url.as_deref(), Some(origin));
+        }
+        for wrong in ["https://u@video.example.org", "https://video.example.org/path", "https://video.example.org?x", "ftp://x", "https://"]
+        {
+            load_with(&[("THEATRUM_SERVER__PUBLIC_URL", wrong)]).expect_err(wrong);
+        }
+    }
+
+    #[test]
     fn every_wrong_setting_is_named_with_the_right_form() {
         for (name, value, named) in [
             ("THEATRUM_SERVER__LISTEN", "localhost", "server.listen"),
             ("THEATRUM_SERVER__PUBLIC_URL", "video.example.org", "server.public_url"),
+            ("THEATRUM_SERVER__TRUSTED_PROXIES", "10.0.0.0/8, loopback", "server.trusted_proxies"),
             ("THEATRUM_CATALOG__URL", "mysql://x", "catalog.url"),
             ("THEATRUM_UPLOADS__LIFETIME", "soon", "uploads.lifetime"),
             ("THEATRUM_UPLOADS__PART_SIZE_BYTES", "7", "uploads.part_size_bytes"),
             ("THEATRUM_PROCESSING__SANDBOX", "perhaps", "processing.sandbox"),
             ("THEATRUM_PROCESSING__LEASE", "1s", "processing.lease"),
+            ("THEATRUM_STORAGE__RESERVE_PERCENT", "91", "storage.reserve_percent"),
+            ("THEATRUM_QUOTAS__USER_BYTES", "much", "quotas.user_bytes"),
             ("THEATRUM_LOG__FORMAT", "xml", "log.format"),
             ("THEATRUM_PROCESSING__SLOTTS", "3", "slotts"),
         ] {

@@ -1,11 +1,16 @@
 //! The words of the house: ids, states, errors. No SQL, no HTTP, no clock.
 
+pub mod access_key;
+pub mod checksum;
 pub mod collection;
 pub mod error;
 pub mod event;
 pub mod ids;
+pub mod inbox;
 pub mod job;
+pub mod quota;
 pub mod role;
+pub mod size;
 pub mod upload;
 pub mod video;
 

@@ -57,7 +57,7 @@ impl fmt::Debug for State {
 /// The routes `GET|HEAD /t/{token}/v/{video}/{version}/{path}`, and a refusal for everything else below `/t`.
 ///
 /// The server must be made by `into_make_service_with_connect_info::<SocketAddr>()`: refusals and deliveries are logged
-/// by the address of the connection, and headers such as `X-Forwarded-For` are not believed.
+/// by the address in there. Headers such as `X-Forwarded-For` are not looked at: `roles::http` has believed them or not.
 pub fn router(state: State) -> Router {
     let deliver = get(delivery::deliver).fallback(delivery::wrong_method);
     PATHS

@@ -3,6 +3,7 @@
 //! Bytes go from the client to the S3 endpoint (`uploads`); this room keeps the rows. An upload becomes a video by one transaction
 //! in [`Ingest::finish`], whose time does not depend on the file's size: every part was durable before.
 
+mod inbox;
 mod ledger;
 
 use crate::blobs::{Blobs, Key, Prefix};
@@ -15,8 +16,10 @@ use crate::domain::{Error, ErrorKind, Result};
 use crate::doorbell::Doorbell;
 use crate::failpoint;
 use crate::keys::Keys;
+use crate::storage::Storage;
 use crate::transaction;
 use crate::uploads::{PresignedPart, Presigner};
+pub use inbox::Inbox;
 pub use ledger::Ledger;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +58,8 @@ pub struct Ingest {
     pub presigner: Arc<Presigner>,
     /// Wakes workers.
     pub doorbell: Doorbell,
+    /// Says whether there is room.
+    pub storage: Storage,
     /// The operator's limits.
     pub limits: Limits,
 }
@@ -80,13 +85,16 @@ pub enum Finished {
 }
 
 impl Ingest {
-    /// Opens an upload for `owner` and makes the root key of the video it will become.
+    /// Opens an upload for `owner`, or finds the one that the same request opened before (see [`Request::ids`]), and makes the root key of the
+    /// video it will become. `OutOfSpace` when the disk has no room for it, or the quota of the owner or the collection: whatever way a file
+    /// comes in, it is asked here.
     pub async fn begin(&self, owner: &str, request: Request) -> Result<Upload> {
-        let video = VideoId::new();
+        let _turn = self.storage.room_for(request.size_bytes).await?;
+        let (id, video) = request.ids.unwrap_or_else(|| (UploadId::new(), VideoId::new()));
         let (_, wrapped) = self.keys.make(&video).await?;
         let lifetime_ms = i64::try_from(self.limits.lifetime.as_millis()).unwrap_or(i64::MAX);
         let mut upload = Upload {
-            id: UploadId::new(),
+            id,
             video,
             owner: owner.to_owned(),
             part_size_bytes: part_size_bytes(request.size_bytes, self.limits.part_size_bytes),
@@ -98,16 +106,21 @@ impl Ingest {
             expires_at: 0,
         };
         transaction!(self.catalog, |tx| {
+            if let Some(begun) = tx.find_upload(&upload.id).await? {
+                return Ok(begun);
+            }
+            self.storage.within_quotas(&mut tx, &upload).await?;
             upload.expires_at = tx.now().await?.saturating_add(lifetime_ms);
-            tx.insert_upload(&upload, &wrapped).await
-        })?;
-        Ok(upload)
+            tx.insert_upload(&upload, &wrapped).await?;
+            Ok(upload.clone())
+        })
     }
 
     /// Declares parts and gives a URL for each, as often as wanted. The URL signs the digest, the row keeps the length.
     pub async fn declare(&self, id: &UploadId, declared: &[Declared]) -> Result<Vec<(u64, PresignedPart)>> {
         let upload = self.catalog.upload(id).await?;
         must_be_open(&upload)?;
+        must_be_declared(&upload)?;
         if declared.is_empty() || declared.len() > MOST_DECLARED {
             return Err(Error::invalid("part-count", format!("declare 1 to {MOST_DECLARED} parts at once")));
         }
@@ -162,6 +175,7 @@ impl Ingest {
                 return Ok(Some(upload));
             }
             must_be_open(&upload)?;
+            must_be_declared(&upload)?;
             if tx.received_parts(id).await? < upload.parts() {
                 return Ok(None);
             }
@@ -254,6 +268,15 @@ fn must_be_open(upload: &Upload) -> Result<()> {
         State::Aborted | State::Expired => {
             Err(Error::new(ErrorKind::Conflict, "upload-ended", format!("this upload is {}: begin a new one", upload.state.as_str())))
         }
+    }
+}
+
+/// An object of the inbox has parts as its client likes, and is completed where it is sent.
+fn must_be_declared(upload: &Upload) -> Result<()> {
+    if upload.is_of_inbox() {
+        Err(Error::conflict("inbox-upload", "this upload comes in over S3: complete or abort it there"))
+    } else {
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Root keys over the Kms: make, open through a bounded cache, forget. Every other key of a video is derived from its root key.
 
+mod sealed;
+
 use crate::domain::ids::VideoId;
 use crate::domain::{Error, Result};
 use crate::kms::Kms;

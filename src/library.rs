@@ -1,13 +1,15 @@
 //! What people do with videos: see, list, watch, delete, and repair.
 
+mod credentials;
+mod editing;
 mod playback;
 
 use crate::audit::{Entry, Log};
 use crate::blobs::{Blobs, Key};
 use crate::catalog::Catalog;
 use crate::catalog::jobs::Listing as JobListing;
-use crate::catalog::videos::{Listing, Unready};
-use crate::domain::collection::{self, Collection};
+use crate::catalog::videos::{Filter, Listing, Unready};
+use crate::domain::collection::Collection;
 use crate::domain::error::public_part;
 use crate::domain::event::Kind as EventKind;
 use crate::domain::ids::{JobId, VideoId};
@@ -21,12 +23,11 @@ use crate::links::playback::Signer;
 use crate::policy::{Action, Actor, Decision, decide};
 use crate::transaction;
 use bytes::Bytes;
+pub use credentials::{Credentials, Made};
+pub use editing::Changes;
 pub use playback::{Playback, Viewer};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The most videos that one page of a listing holds.
-pub const MOST_LISTED: u64 = 100;
 
 /// The use cases of a video. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -116,14 +117,8 @@ impl Library {
     }
 
     /// At most `limit` videos that the actor may see, newest first, after `before`.
-    pub async fn list(
-        &self,
-        actor: &Actor,
-        collection: Option<collection::Name>,
-        before: Option<VideoId>,
-        limit: u64,
-    ) -> Result<Vec<Video>> {
-        self.catalog.videos(&Listing { unready: unready(actor), collection, before, limit: limit.clamp(1, MOST_LISTED) }).await
+    pub async fn list(&self, actor: &Actor, filter: Filter, before: Option<VideoId>, limit: u64) -> Result<Vec<Video>> {
+        self.catalog.videos(&Listing { unready: unready(actor), filter, before, limit }).await
     }
 
     /// The collections in which the actor may see a video, by name.
@@ -175,19 +170,20 @@ impl Library {
         Ok(())
     }
 
-    /// Jobs that the actor may see. What a failure was caused by is for operators: the rest hear its public part.
-    pub async fn jobs(&self, actor: &Actor, state: Option<JobState>, video: Option<VideoId>) -> Result<Vec<Job>> {
+    /// Those jobs of a listing that the actor may see. What a failure was caused by is for operators: the rest hear its public part.
+    pub async fn jobs(&self, actor: &Actor, listing: JobListing) -> Result<Vec<Job>> {
         decide(actor, Action::ListJobs).permit()?;
         let owner = (actor.role != Role::Admin).then(|| actor.subject.clone());
-        let jobs = self.catalog.jobs(&JobListing { state, video, owner }).await?;
+        let jobs = self.catalog.jobs(&JobListing { owner, ..listing }).await?;
         let is_operator = decide(actor, Action::Operate).permit().is_ok();
         Ok(if is_operator { jobs } else { jobs.into_iter().map(without_causes).collect() })
     }
 
-    /// The dead letters.
-    pub async fn dead(&self, actor: &Actor) -> Result<Vec<Job>> {
+    /// At most `limit` dead letters, newest first, after `before`.
+    pub async fn dead(&self, actor: &Actor, before: Option<JobId>, limit: u64) -> Result<Vec<Job>> {
         decide(actor, Action::Operate).permit()?;
-        self.catalog.jobs(&JobListing { state: Some(JobState::Dead), ..JobListing::default() }).await
+        let listing = JobListing { state: Some(JobState::Dead), before, limit: Some(limit), ..JobListing::default() };
+        self.catalog.jobs(&listing).await
     }
 
     /// One dead letter.

@@ -5,6 +5,7 @@
 //! the clocks that sign and verify are our own.
 
 pub mod access;
+pub mod cloudfront;
 pub mod playback;
 
 use crate::domain::{Error, ErrorKind, Result};

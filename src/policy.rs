@@ -26,6 +26,8 @@ pub enum Action<'a> {
     See(&'a Video),
     /// Play a video, or go on playing it.
     Watch(&'a Video),
+    /// Give a video another title or collection.
+    Edit(&'a Video),
     /// Delete a video.
     Delete(&'a Video),
     /// List jobs; the listing is limited to the actor's own videos.
@@ -34,6 +36,10 @@ pub enum Action<'a> {
     Operate,
     /// Make access tokens.
     IssueToken,
+    /// Have an S3 access key of one's own, and put objects into the inbox with it.
+    UseInbox,
+    /// List and revoke the S3 access keys of this owner, or make one for them.
+    KeepAccessKeys(&'a str),
 }
 
 /// What the policy says, with a stable code for the audit log.
@@ -79,9 +85,11 @@ pub fn decide(actor: &Actor, action: Action<'_>) -> Decision {
     let owns = |owner: &str| is_author && owner == actor.subject;
     match action {
         Action::List => Decision::Allow("signed-in"),
-        Action::Upload | Action::ListJobs if is_author => Decision::Allow("author"),
-        Action::UseUpload(owner) if owns(owner) => Decision::Allow("owner"),
-        Action::See(video) | Action::Watch(video) | Action::Delete(video) if owns(&video.owner) => Decision::Allow("owner"),
+        Action::Upload | Action::ListJobs | Action::UseInbox if is_author => Decision::Allow("author"),
+        Action::UseUpload(owner) | Action::KeepAccessKeys(owner) if owns(owner) => Decision::Allow("owner"),
+        Action::See(video) | Action::Watch(video) | Action::Edit(video) | Action::Delete(video) if owns(&video.owner) => {
+            Decision::Allow("owner")
+        }
         Action::See(video) | Action::Watch(video) if video.state == State::Ready => Decision::Allow("published"),
         _ => Decision::Deny("role"),
     }
@@ -135,11 +143,16 @@ mod tests {
             (Action::Watch(&own), [true, true, false]),
             (Action::Watch(&others_ready), [true, true, true]),
             (Action::Watch(&others_new), [true, false, false]),
+            (Action::Edit(&own), [true, true, false]),
+            (Action::Edit(&others_ready), [true, false, false]),
             (Action::Delete(&own), [true, true, false]),
             (Action::Delete(&others_ready), [true, false, false]),
             (Action::ListJobs, [true, true, false]),
             (Action::Operate, [true, false, false]),
             (Action::IssueToken, [true, false, false]),
+            (Action::UseInbox, [true, true, false]),
+            (Action::KeepAccessKeys("ada"), [true, true, false]),
+            (Action::KeepAccessKeys("bob"), [true, false, false]),
         ];
         for (action, allowed) in rows {
             for (role, allowed) in Role::ALL.into_iter().zip(allowed) {

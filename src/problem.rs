@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 use tracing::Instrument;
@@ -38,7 +38,7 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     members: Map<String, Value>,
-    headers: HeaderMap,
+    headers: Box<HeaderMap>,
     request_id: Option<RequestId>,
     hides: bool,
 }
@@ -49,7 +49,7 @@ const HIDDEN: &str = "hidden";
 impl Problem {
     /// A problem with its HTTP status, its stable kebab-case code and one public sentence.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), members: Map::new(), headers: HeaderMap::new(), request_id: None, hides: false }
+        Self { status, code, detail: detail.into(), members: Map::new(), headers: Box::default(), request_id: None, hides: false }
     }
 
     /// The same problem with an extension member (RFC 9457 §3.2), such as the numbers of missing parts.
@@ -107,7 +107,9 @@ impl From<Error> for Problem {
         } else {
             tracing::debug!(code = error.code(), cause = %error.chain(), "request refused");
         }
-        Self { hides: error.hides_a_refusal(), ..Self::new(status, error.code(), error.message()) }
+        let problem = Self { hides: error.hides_a_refusal(), ..Self::new(status, error.code(), error.message()) };
+        // Room comes back when people make some, not in the next instant.
+        if error.is_disk_full() { problem.with_header(RETRY_AFTER, HeaderValue::from_static("10")) } else { problem }
     }
 }
 
@@ -122,7 +124,7 @@ impl IntoResponse for Problem {
             // RFC 9110 §15.5.2: a 401 names the scheme that would help.
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        headers.extend(self.headers.clone());
+        headers.extend((*self.headers).clone());
         // Left behind for `identify`, which alone knows the request's id.
         response.extensions_mut().insert(self);
         response

@@ -3,6 +3,9 @@
 
 mod folder;
 mod http;
+mod listeners;
+mod redirect;
+mod tls;
 
 use crate::api::{self, Site};
 use crate::audit::Log;
@@ -13,21 +16,23 @@ use crate::domain::role::Role;
 use crate::domain::{Error, Result};
 use crate::doorbell::Doorbell;
 use crate::edge;
-use crate::ingest::{self, Ingest, Ledger};
+use crate::ingest::{self, Inbox, Ingest, Ledger};
 use crate::keys::Keys;
 use crate::kms::{Keyring, Kms};
-use crate::library::Library;
+use crate::library::{Credentials, Library};
 use crate::links::access::Issuer;
 use crate::links::playback::{Signer, Verifier};
+use crate::listen::{self, Proxies};
+use crate::storage::{self, Reserve, Storage};
 use crate::transaction;
-use crate::uploads::{Presigner, disk};
+use crate::uploads::{self, Presigner, disk};
 use crate::worker::{self, ffmpeg::Tools, sandbox, sandbox::Sandbox, upkeep};
 use folder::Folder;
-use std::net::SocketAddr;
+use listeners::Listeners;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::net::TcpListener;
+use tls::Tls;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +46,7 @@ pub struct House {
     config: Config,
     parts: Parts,
     listeners: Listeners,
+    tls: Option<Tls>,
     site: Arc<Site>,
     issuer: Arc<Issuer>,
     signer: Arc<Signer>,
@@ -54,13 +60,7 @@ struct Parts {
     blobs: Blobs,
     doorbell: Doorbell,
     audit: Arc<Log>,
-}
-
-struct Listeners {
-    http: TcpListener,
-    s3: TcpListener,
-    http_url: String,
-    s3_url: String,
+    storage: Storage,
 }
 
 impl House {
@@ -69,17 +69,18 @@ impl House {
         let folder = Folder::open(data)?;
         let parts = Parts::open(&folder, &config).await?;
         let sandbox = open_sandbox(&config).await?;
-        let listeners = Listeners::bind(&config.server).await?;
-        let public_url = config.server.public_url.clone().unwrap_or_else(|| listeners.http_url.clone());
-        let s3_public_url = config.server.s3_public_url.clone().unwrap_or_else(|| listeners.s3_url.clone());
+        let tls = Tls::open(&config.tls, &folder)?;
+        let listeners = Listeners::bind(&config, tls.as_ref()).await?;
+        let (public_url, s3_public_url) = listeners.links(&config.server);
         let site = Arc::new(Site::new(public_url, s3_public_url)?);
         let key = parts.keyring.access_tokens();
         let issuer = Arc::new(Issuer::new(key.pkcs8(), key.kid())?);
         let key = parts.keyring.playback_tokens();
         let signer = Arc::new(Signer::new(key.pkcs8(), key.kid())?);
-        let house = Self { folder, config, parts, listeners, site, issuer, signer, sandbox };
+        let house = Self { folder, config, parts, listeners, tls, site, issuer, signer, sandbox };
         house.keep_admin_token()?;
-        house.folder.announce(&house.listeners.http_url, &house.listeners.s3_url)?;
+        house.warn_of_links();
+        house.folder.announce(&house.listeners.announcement())?;
         Ok(house)
     }
 
@@ -90,7 +91,7 @@ impl House {
 
     /// Where the S3 endpoint listens.
     pub fn s3_url(&self) -> &str {
-        &self.listeners.s3_url
+        self.listeners.s3_url()
     }
 
     /// The file that holds the administrator's access token.
@@ -106,12 +107,19 @@ impl House {
             tracing::info!(ended, "took back the leases of this node's former life");
         }
         let ingest = self.ingest()?;
-        let app = self.app(ingest.clone(), shutdown.clone())?;
+        let front = self.front(self.app(ingest.clone(), shutdown.clone())?);
         let endpoint = self.endpoint(ingest.clone());
-        let Self { folder, parts, listeners, .. } = self;
+        let Self { folder, parts, listeners, tls, site, .. } = self;
+        listen::allow_many();
         let mut roles = JoinSet::new();
-        roles.spawn(http::serve(listeners.http, app, shutdown.clone()));
+        roles.spawn(http::serve(listeners.http, front, shutdown.clone()));
         roles.spawn(disk::serve(listeners.s3, endpoint, shutdown.clone()));
+        if let Some(tls) = tls {
+            if let Some(socket) = listeners.redirect {
+                roles.spawn(redirect::serve(socket, site.origin().to_owned(), tls.certificates(), shutdown.clone()));
+            }
+            roles.spawn(tls.run(shutdown.clone()));
+        }
         roles.spawn(expire_uploads(ingest, shutdown.clone()));
         roles.spawn(upkeep::run(upkeep, shutdown.clone()));
         roles.spawn(worker::run(worker, shutdown.clone()));
@@ -140,6 +148,7 @@ impl House {
             keys: self.parts.keys.clone(),
             presigner: Arc::new(Presigner::new(self.site.s3_origin(), self.parts.keyring.s3_credentials())?),
             doorbell: self.parts.doorbell.clone(),
+            storage: self.parts.storage.clone(),
             limits: ingest::Limits {
                 max_size_bytes: uploads.max_size_bytes,
                 part_size_bytes: uploads.part_size_bytes,
@@ -151,7 +160,7 @@ impl House {
 
     fn app(&self, ingest: Ingest, draining: CancellationToken) -> Result<axum::Router> {
         let verifier = Arc::new(Verifier::new([self.signer.public_key()]));
-        let Parts { catalog, blobs, keys, doorbell, audit, .. } = &self.parts;
+        let Parts { catalog, blobs, keys, doorbell, audit, storage, .. } = &self.parts;
         let library = Library {
             catalog: catalog.clone(),
             blobs: blobs.clone(),
@@ -164,10 +173,12 @@ impl House {
         let state = api::State {
             ingest,
             library,
+            credentials: self.credentials(),
             issuer: self.issuer.clone(),
             verifier: verifier.clone(),
             audit: audit.clone(),
             doorbell: doorbell.clone(),
+            storage: storage.clone(),
             site: self.site.clone(),
             token_lifetime: self.config.token_lifetime,
             draining,
@@ -176,13 +187,43 @@ impl House {
         Ok(api::router(state)?.merge(edge::router(edge)))
     }
 
+    fn front(&self, app: axum::Router) -> http::Front {
+        let Config { server, tls, .. } = &self.config;
+        // A name that was not given could be `localhost`, which is everyone's.
+        let is_named = server.public_url.is_some() && self.site.is_secure();
+        http::Front::new(app, self.proxies(), is_named.then_some(tls.hsts_max_age))
+    }
+
+    fn proxies(&self) -> Proxies {
+        Proxies::new(self.config.server.trusted_proxies.clone())
+    }
+
+    fn warn_of_links(&self) {
+        if let Some(tls) = &self.tls {
+            tls.warn_of_strangers(&[self.site.origin(), self.site.s3_origin()]);
+        }
+        if self.site.is_secure() && self.site.s3_origin().starts_with("http://") {
+            let s3_url = self.site.s3_origin();
+            tracing::warn!(%s3_url, "the page is https and the S3 endpoint is not: browsers will refuse to upload; set server.s3_public_url to https://");
+        }
+    }
+
+    fn credentials(&self) -> Credentials {
+        let Parts { catalog, keyring, audit, .. } = &self.parts;
+        Credentials { catalog: catalog.clone(), kms: Kms::Local(keyring.clone()), audit: audit.clone(), open: self.config.inbox.enabled }
+    }
+
     fn endpoint(&self, ingest: Ingest) -> disk::Endpoint {
+        let inbox = self.config.inbox.enabled.then(|| Arc::new(Inbox(ingest.clone())) as Arc<dyn uploads::Inbox>);
         disk::Endpoint {
             blobs: self.parts.blobs.clone(),
             keys: self.parts.keys.clone(),
             ledger: Arc::new(Ledger(ingest)),
             credentials: self.parts.keyring.s3_credentials().clone(),
+            gate: Arc::new(self.credentials()),
+            inbox,
             allowed_origins: http::own_origins(self.site.origin()),
+            proxies: self.proxies(),
             patience: disk::Patience::default(),
         }
     }
@@ -235,29 +276,14 @@ impl Parts {
         let keys = Keys::new(Kms::Local(keyring.clone()));
         let blobs = Blobs::open(&folder.blobs()).await?;
         let audit = Arc::new(Log::new(catalog.clone()));
-        Ok(Self { keyring, keys, catalog, blobs, doorbell: Doorbell::default(), audit })
+        let storage = Storage::new(catalog.clone(), blobs.clone(), storage_limits(config));
+        Ok(Self { keyring, keys, catalog, blobs, doorbell: Doorbell::default(), audit, storage })
     }
 }
 
-impl Listeners {
-    async fn bind(server: &config::Server) -> Result<Self> {
-        let (http, http_url) = bind("server.listen", server.listen).await?;
-        let (s3, s3_url) = bind("server.s3_listen", server.s3_listen).await?;
-        Ok(Self { http, s3, http_url, s3_url })
-    }
-}
-
-async fn bind(setting: &str, address: SocketAddr) -> Result<(TcpListener, String)> {
-    let taken = |error: std::io::Error| {
-        Error::invalid("address", format!("cannot listen on {address} ({error}): free it, or set {setting} to another address"))
-            .with_source(error)
-    };
-    let listener = TcpListener::bind(address).await.map_err(taken)?;
-    let mut bound = listener.local_addr().map_err(taken)?;
-    if bound.ip().is_unspecified() {
-        bound.set_ip(if bound.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
-    }
-    Ok((listener, format!("http://{bound}")))
+fn storage_limits(config: &Config) -> storage::Limits {
+    let config::Storage { reserve_bytes, reserve_percent } = config.storage;
+    storage::Limits { reserve: Reserve { bytes: reserve_bytes, percent: reserve_percent }, quotas: config.quotas }
 }
 
 async fn open_sandbox(config: &Config) -> Result<Sandbox> {

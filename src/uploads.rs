@@ -1,12 +1,16 @@
-//! Uploads: parts arrive by presigned S3 multipart. The catalog says what may arrive; this room checks that it did, and stores it.
+//! Uploads: parts arrive by presigned S3 multipart, and objects by whatever speaks S3. The catalog says what may arrive; this room checks
+//! that it did, and stores it.
 
+pub mod checksum;
 pub mod disk;
+mod inbox;
 mod presign;
 
 use crate::blobs::{Digests, Key};
 use crate::domain::Result;
 use crate::domain::ids::{UploadId, VideoId};
 use async_trait::async_trait;
+pub use inbox::{Claim, ClaimedPart, Gate, INBOX, Inbox, NewObject, Sender, Slot};
 pub use presign::{PresignedPart, Presigner};
 
 /// The bucket of all uploads. The object key and the S3 upload id are both the upload's id.
@@ -14,6 +18,8 @@ pub const BUCKET: &str = "uploads";
 /// The highest part number (Amazon S3, multipart upload limits).
 pub const MAX_PARTS: u32 = 10_000;
 
+/// The region the embedded endpoint is in: the one every client assumes. It takes signatures for any other, too.
+const REGION: &str = "us-east-1";
 const CHECKSUM_HEADER: &str = "x-amz-checksum-sha256";
 const MAX_EXPIRY_S: u64 = 7 * 24 * 60 * 60;
 

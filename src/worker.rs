@@ -36,6 +36,8 @@ use tokio_util::sync::CancellationToken;
 /// A missed ring delays a job by this much at most (invariant 1).
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const AFTER_TROUBLE: Duration = Duration::from_secs(1);
+/// Less than any job writes, but for posters and playlists; whether it is enough shows when it is written.
+const LEAST_ROOM_BYTES: u64 = 256 << 10;
 
 /// All that a worker may touch.
 #[derive(Clone, Debug)]
@@ -93,9 +95,20 @@ pub async fn run(state: State, shutdown: CancellationToken) -> Result<()> {
 }
 
 async fn slot(state: State, light_only: bool, shutdown: CancellationToken) {
+    let mut told = false;
     while !shutdown.is_cancelled() {
-        match claim(&state, light_only).await {
-            Ok(Some(job)) => attempt::run(&state, job, &shutdown).await,
+        match next(&state, light_only).await {
+            Err(error) if error.is_disk_full() => {
+                // It may last for days.
+                if !std::mem::replace(&mut told, true) {
+                    tracing::error!(cause = %error.chain(), "no job begins before there is room");
+                }
+                let _ = shutdown.run_until_cancelled(tokio::time::sleep(AFTER_TROUBLE)).await;
+            }
+            Ok(Some(job)) => {
+                told = false;
+                attempt::run(&state, job, &shutdown).await;
+            }
             Ok(None) => tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = state.doorbell.wait_work(LONGEST_WAIT) => {}
@@ -105,6 +118,14 @@ async fn slot(state: State, light_only: bool, shutdown: CancellationToken) {
                 tokio::time::sleep(AFTER_TROUBLE).await;
             }
         }
+    }
+}
+
+/// Claims the next job, unless the disk is full: what a job makes could not be kept, and whoever cannot say so burns its claims.
+async fn next(state: &State, light_only: bool) -> Result<Option<Job>> {
+    match state.blobs.space().await? {
+        Some(space) if space.free_bytes < LEAST_ROOM_BYTES => Err(Error::disk_full("the disk is full")),
+        _ => claim(state, light_only).await,
     }
 }
 

@@ -13,10 +13,13 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The page's cookie.
 pub(super) const COOKIE_NAME: &str = "theatrum_session";
+
+/// A body is a few kilobytes; who sends it byte by byte holds a connection for nothing.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Extractor: someone with a valid access token. Everyone else gets 401.
 #[derive(Debug)]
@@ -55,22 +58,25 @@ impl<T: DeserializeOwned> FromRequest<State> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &State) -> std::result::Result<Self, Problem> {
-        match axum::Json::<T>::from_request(request, state).await {
+        let read = tokio::time::timeout(BODY_WITHIN, axum::Json::<T>::from_request(request, state)).await;
+        let slow = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", "the body did not arrive in time: send it at once");
+        match read.map_err(slow)? {
             Ok(axum::Json(body)) => Ok(Self(body)),
             Err(JsonRejection::MissingJsonContentType(_)) => {
                 Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "send Content-Type: application/json"))
             }
-            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body-too-large",
-                "the body is larger than the API takes: send less at once",
-            )),
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
             Err(rejection) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed-body", rejection.body_text())),
         }
     }
 }
 
-/// The address of the connection; headers such as `X-Forwarded-For` are not believed.
+/// The no to a body beyond the API's limit.
+pub(super) fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "the body is larger than the API takes: send less at once")
+}
+
+/// The client's address: that of the connection, or what a proxy of the settings says of it (`roles::http`).
 pub(super) fn address(parts: &Parts) -> String {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     peer.map(|ConnectInfo(peer)| peer.ip().to_canonical().to_string()).unwrap_or_default()

@@ -10,17 +10,18 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The collections, by name.
+/// Collections, by name.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CollectionList)]
 pub(super) struct List {
     collections: Vec<View>,
 }
 
-/// A collection, as far as the caller may see it.
+/// A course, a department or a series.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Collection)]
 struct View {
+    /// Its name.
     #[schema(value_type = String)]
     collection: Name,
     /// How many of its videos the caller may see.
@@ -31,7 +32,7 @@ struct View {
 
 /// List collections.
 ///
-/// Those in which the caller may see a video.
+/// Those in which the caller may see a video, by name.
 #[utoipa::path(get, path = "/collections", operation_id = "list_collections", tag = "videos",
     responses((status = OK, description = "The collections.", body = List)))]
 pub(super) async fn list(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn) -> Result<Response, Problem> {

@@ -102,6 +102,15 @@ pub(super) fn operations(document: &mut Value) -> impl Iterator<Item = (&String,
 }
 
 fn complete_operation(method: &str, operation: &mut Value) {
+    if method == "post" && operation.get("security").is_none() {
+        add_header(
+            operation,
+            "Idempotency-Key",
+            "Names this request, by a UUID for example: sent again with the same key within a day, \
+            it is carried out once and answered as the first time (`Idempotency-Replayed: true`).",
+        );
+    }
+    complete_conditions(method, operation);
     let mut codes = implied(method, operation);
     let own = operation.as_object_mut().and_then(|operation| operation.remove(OWN_PROBLEMS));
     codes.extend(own.iter().flat_map(|own| own.as_array()).flatten().filter_map(|code| known(code.as_str()?)));
@@ -117,6 +126,28 @@ fn complete_operation(method: &str, operation: &mut Value) {
     }
 }
 
+/// What conditions do for an operation: see `conditional.rs`.
+fn complete_conditions(method: &str, operation: &mut Value) {
+    let gives_json = !operation["responses"]["200"]["content"]["application/json"].is_null();
+    if method == "get" && gives_json {
+        add_header(operation, "If-None-Match", "The `ETag` of what the caller has: 304 if it is that still.");
+        operation["responses"]["200"]["headers"]["ETag"] = json!({"schema": {"type": "string"}, "description": "Names this state of it."});
+        operation["responses"]["304"] = json!({"description": "It is what `If-None-Match` names."});
+    }
+    if matches!(method, "put" | "patch" | "delete") {
+        add_header(operation, "If-Match", "The `ETag` of what the caller saw by GET: 412 if it is something else by now.");
+    }
+}
+
+/// Adds an optional request header.
+fn add_header(operation: &mut Value, name: &str, description: &str) {
+    let header = json!({"name": name, "in": "header", "required": false, "schema": {"type": "string"}, "description": description});
+    match operation["parameters"].as_array_mut() {
+        Some(parameters) => parameters.push(header),
+        None => operation["parameters"] = json!([header]),
+    }
+}
+
 /// The codes that every operation of its form may answer with.
 fn implied(method: &str, operation: &Value) -> Vec<&'static Known> {
     let mut codes = vec!["internal", "unavailable", "catalog-busy", "disk-full"];
@@ -124,6 +155,18 @@ fn implied(method: &str, operation: &Value) -> Vec<&'static Known> {
         codes.extend(["token-missing", "token-malformed", "token-signature", "token-expired"]);
         if method != "get" {
             codes.push("cross-origin");
+        }
+        if matches!(method, "put" | "patch" | "delete") {
+            codes.push("precondition-failed");
+        }
+        if method == "post" {
+            codes.extend([
+                "bad-idempotency-key",
+                "idempotency-in-progress",
+                "idempotency-answer-lost",
+                "idempotency-key-reused",
+                "audit-unavailable",
+            ]);
         }
     }
     let parameters = operation["parameters"].as_array();
@@ -161,8 +204,10 @@ fn tags() -> Value {
     [
         ("session", "Signing in, and tokens for people and machines."),
         ("uploads", "How a file comes in: begin, declare parts, send them to their URLs, finish."),
+        ("inbox", "Access keys for S3 clients, which put files into the bucket `inbox`; each becomes a video."),
         ("videos", "The library: list, look, play, delete."),
         ("operation", "Jobs and dead letters, for those who run the house."),
+        ("storage", "The disk: quotas, room, and what lies on it that nobody needs."),
         ("playback", "What players ask for."),
         ("service", "The server itself."),
     ]

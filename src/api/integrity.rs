@@ -34,8 +34,9 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
 pub(super) async fn announce(request: Request, next: Next) -> Response {
     let is_head = request.method() == Method::HEAD;
     let (mut parts, body) = next.run(request).await.into_parts();
-    // Answers of a known length are in memory already.
-    let Some(size_bytes) = body.size_hint().exact().filter(|_| is_json(&parts.headers) && !is_head) else {
+    // Answers of a known length are in memory already. One without a body, to HEAD or of 304, may speak of another that is not here.
+    let is_here = |size_bytes: &u64| *size_bytes > 0 && !is_head && is_json(&parts.headers);
+    let Some(size_bytes) = body.size_hint().exact().filter(is_here) else {
         return Response::from_parts(parts, body);
     };
     match to_bytes(body, size_bytes as usize).await {

@@ -2,14 +2,17 @@
 
 use super::State;
 use super::auth::SignedIn;
+use super::paging::{self, Page};
 use super::path::Path;
 use super::query::Query;
 use super::schema::{Id, JobKind, JobState as StateWord, Moment};
+use crate::catalog::jobs::Listing;
 use crate::domain::ids::{JobId, VersionId, VideoId};
 use crate::domain::job::{Job, Kind, State as JobState};
 use crate::problem::Problem;
 use axum::extract::State as Api;
 use axum::response::{IntoResponse, Response};
+use http::Uri;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -24,6 +27,27 @@ pub(super) struct Filter {
     /// Only those of this video.
     #[param(value_type = Id, required = false)]
     video: Option<String>,
+    /// Only those that do this.
+    #[param(value_type = JobKind, required = false)]
+    kind: Option<String>,
+    /// At most so many; absent: 30.
+    #[param(required = false, minimum = 1, maximum = 100)]
+    limit: Option<u64>,
+    /// `next_cursor` of the page before.
+    #[param(required = false)]
+    cursor: Option<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wanted {
+    /// At most so many; absent: 30.
+    #[param(required = false, minimum = 1, maximum = 100)]
+    limit: Option<u64>,
+    /// `next_cursor` of the page before.
+    #[param(required = false)]
+    cursor: Option<String>,
 }
 
 /// A durable unit of work.
@@ -59,11 +83,13 @@ struct View {
     last_error: Option<String>,
 }
 
-/// A list of jobs, newest first.
+/// A page of jobs, newest first.
 #[derive(Serialize, ToSchema)]
 #[schema(as = JobPage)]
 pub(super) struct Jobs {
     jobs: Vec<View>,
+    /// Asks for the next page; null on the last.
+    next_cursor: Option<String>,
 }
 
 /// A job that used up its attempts, or failed for good.
@@ -82,11 +108,13 @@ struct DeadView {
     reason: Option<String>,
 }
 
-/// A list of dead letters, newest first.
+/// A page of dead letters, newest first.
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeadLetterPage)]
 pub(super) struct DeadLetters {
     dead: Vec<DeadView>,
+    /// Asks for the next page; null on the last.
+    next_cursor: Option<String>,
 }
 
 /// A dead letter with its cause.
@@ -147,27 +175,45 @@ fn dead_view(job: &Job) -> DeadView {
 /// Administrators see all, authors those of their own videos; newest first.
 #[utoipa::path(get, path = "/jobs", operation_id = "list_jobs", tag = "operation", params(Filter),
     responses((status = OK, description = "The jobs.", body = Jobs)),
-    extensions(("x-problems" = json!(["not-allowed", "malformed-id", "unknown-word"]))))]
+    extensions(("x-problems" = json!(["not-allowed", "malformed-id", "unknown-word", "bad-limit", "bad-cursor"]))))]
 pub(super) async fn list(
     Api(api): Api<State>,
     SignedIn { caller, .. }: SignedIn,
     Query(filter): Query<Filter>,
+    uri: Uri,
 ) -> Result<Response, Problem> {
-    let state = filter.state.as_deref().map(JobState::parse).transpose()?;
-    let video = filter.video.as_deref().map(VideoId::parse).transpose()?;
-    let jobs = api.library.jobs(&caller.actor, state, video).await?.into_iter().map(view).collect();
-    Ok(axum::Json(Jobs { jobs }).into_response())
+    let limit = paging::limit(filter.limit)?;
+    let listing = Listing {
+        state: filter.state.as_deref().map(JobState::parse).transpose()?,
+        video: filter.video.as_deref().map(VideoId::parse).transpose()?,
+        kind: filter.kind.as_deref().map(Kind::parse).transpose()?,
+        before: paging::after(filter.cursor.as_deref(), JobId::parse)?,
+        limit: Some(limit + 1),
+        owner: None,
+    };
+    let found = api.library.jobs(&caller.actor, listing).await?;
+    let Page { items, next_cursor } = Page::of(found, limit, |job| job.id.as_str());
+    let list = Jobs { jobs: items.into_iter().map(view).collect(), next_cursor };
+    Ok(paging::answer(&uri, &list, list.next_cursor.as_deref()))
 }
 
 /// List dead letters.
 ///
 /// For administrators; newest first.
-#[utoipa::path(get, path = "/dead", operation_id = "list_dead_letters", tag = "operation",
-    responses((status = OK, description = "The dead letters.", body = DeadLetters)),
-    extensions(("x-problems" = json!(["not-allowed"]))))]
-pub(super) async fn dead(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn) -> Result<Response, Problem> {
-    let dead = api.library.dead(&caller.actor).await?.iter().map(dead_view).collect();
-    Ok(axum::Json(DeadLetters { dead }).into_response())
+#[utoipa::path(get, path = "/dead", operation_id = "list_dead_letters", tag = "operation", params(Wanted),
+    responses((status = OK, description = "A page of the dead letters.", body = DeadLetters)),
+    extensions(("x-problems" = json!(["not-allowed", "bad-limit", "bad-cursor"]))))]
+pub(super) async fn dead(
+    Api(api): Api<State>,
+    SignedIn { caller, .. }: SignedIn,
+    Query(wanted): Query<Wanted>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let (limit, before) = (paging::limit(wanted.limit)?, paging::after(wanted.cursor.as_deref(), JobId::parse)?);
+    let found = api.library.dead(&caller.actor, before, limit + 1).await?;
+    let Page { items, next_cursor } = Page::of(found, limit, |job| job.id.as_str());
+    let list = DeadLetters { dead: items.iter().map(dead_view).collect(), next_cursor };
+    Ok(paging::answer(&uri, &list, list.next_cursor.as_deref()))
 }
 
 /// Look at a dead letter.

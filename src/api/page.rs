@@ -42,7 +42,7 @@ pub(super) async fn serve(request: Request) -> Response {
 /// The routes that the page itself knows, with or without a slash at their end.
 fn is_route(path: &str) -> bool {
     let path = path.strip_suffix('/').unwrap_or(path);
-    matches!(path, "" | "signin") || path.strip_prefix("watch/").is_some_and(|id| !id.contains('/'))
+    matches!(path, "" | "inbox" | "signin") || path.strip_prefix("watch/").is_some_and(|id| !id.contains('/'))
 }
 
 /// Whether a person's browser asks, not a program.

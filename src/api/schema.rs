@@ -33,6 +33,8 @@ macro_rules! texts {
 texts! {
     /// 32 lowercase hexadecimal digits; later ids sort after earlier ones.
     Id: |text| text.pattern(Some("^[0-9a-f]{32}$")).examples(["0199d5a0c2b47c3f8e1a5b6d7f809112"]);
+    /// The public name of an S3 access key.
+    AccessKey: |text| text.pattern(Some("^THEATRUMU[0-9A-F]{11}$")).examples(["THEATRUMU0123456789A"]);
     /// What someone may do.
     RoleWord: |text| text.enum_values(Some(Role::ALL.map(Role::as_str)));
     /// Where a video stands.

@@ -73,7 +73,8 @@ pub(super) async fn issue(
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], axum::Json(view)).into_response())
 }
 
-fn subject(text: &str) -> Result<String, Error> {
+/// Reads whom something is for.
+pub(super) fn subject(text: &str) -> Result<String, Error> {
     let text = text.trim();
     let fits = (1..=MAX_SUBJECT_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     let wrong = || Error::invalid("bad-subject", format!("a subject has 1 to {MAX_SUBJECT_CHARS} characters and no control characters"));

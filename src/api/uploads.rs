@@ -4,6 +4,7 @@ use super::State;
 use super::auth::{Json, SignedIn};
 use super::path::Path;
 use super::schema::{Id, Moment, Sha256, UploadState};
+use crate::catalog::idempotency::Ticket;
 use crate::domain::collection;
 use crate::domain::ids::{UploadId, VideoId};
 use crate::domain::upload::{Part, Request, Upload};
@@ -11,6 +12,7 @@ use crate::ingest::{Declared, Finished};
 use crate::library::Caller;
 use crate::policy::{Action, decide};
 use crate::problem::Problem;
+use axum::Extension;
 use axum::extract::State as Api;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -32,8 +34,8 @@ pub(super) struct Begin {
     /// The video's title; absent: the file's name without its ending.
     #[schema(max_length = 200)]
     title: Option<String>,
-    /// The collection the video will be in, such as `Cardiology/2026`; made if there is none of this name.
-    #[schema(max_length = 200)]
+    /// The collection it belongs to, such as `Cardiology/2026`; made with the first video that names it.
+    #[schema(min_length = 1, max_length = 200)]
     collection: Option<String>,
 }
 
@@ -126,12 +128,18 @@ pub(super) struct Became {
 /// Cut the file into parts of `part_size_bytes`, declare them, send each to its URL, then finish.
 #[utoipa::path(post, path = "/uploads", operation_id = "begin_upload", tag = "uploads", request_body = Begin,
     responses((status = CREATED, description = "The upload.", body = Begun)),
-    extensions(("x-problems" = json!(["not-allowed", "bad-collection", "bad-filename", "bad-title", "empty-file", "file-too-large"]))))]
-pub(super) async fn begin(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn, Json(body): Json<Begin>) -> Result<Response, Problem> {
+    extensions(("x-problems" = json!(["not-allowed", "bad-filename", "bad-title", "bad-collection", "empty-file", "file-too-large", "insufficient-storage",
+        "quota-exceeded"]))))]
+pub(super) async fn begin(
+    Api(api): Api<State>,
+    SignedIn { caller, .. }: SignedIn,
+    ticket: Option<Extension<Ticket>>,
+    Json(body): Json<Begin>,
+) -> Result<Response, Problem> {
     decide(&caller.actor, Action::Upload).permit()?;
     let request = Request::new(&body.filename, body.title.as_deref(), body.size_bytes, api.ingest.limits.max_size_bytes)?;
     let collection = body.collection.as_deref().map(collection::Name::parse).transpose()?;
-    let request = request.in_collection(collection);
+    let request = request.in_collection(collection).named(ticket.map(|Extension(ticket)| ticket.ids()));
     let upload = api.ingest.begin(&caller.actor.subject, request).await?;
     let parts = upload.parts();
     let Upload { id, video, part_size_bytes, expires_at, .. } = upload;

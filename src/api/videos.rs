@@ -1,36 +1,66 @@
 //! Videos: list, show, poster, delete; and the view of a video that streams share.
 
-use super::State;
+use super::State as ApiState;
 use super::auth::SignedIn;
+use super::paging::{self, Page};
 use super::path::Path;
 use super::query::Query;
 use super::schema::{Id, Moment, VideoStage, VideoState};
+use crate::catalog::videos::Filter;
 use crate::domain::Result;
 use crate::domain::collection;
 use crate::domain::ids::VideoId;
-use crate::domain::video::{Refusal, Rendition, Video};
-use crate::library::{MOST_LISTED, Poster};
+use crate::domain::video::{Refusal, Rendition, State, Video};
+use crate::library::Poster;
 use crate::problem::Problem;
 use axum::extract::State as Api;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Page {
-    /// At most so many, 1 to 100; absent: 30.
-    #[param(required = false)]
+pub(super) struct Wanted {
+    /// At most so many; absent: 30.
+    #[param(required = false, minimum = 1, maximum = 100)]
     limit: Option<u64>,
     /// `next_cursor` of the page before.
     #[param(required = false)]
     cursor: Option<String>,
+    /// Only those in this state.
+    #[param(value_type = VideoState, required = false)]
+    state: Option<String>,
+    /// Only those of this owner.
+    #[param(required = false)]
+    owner: Option<String>,
     /// Only those in this collection.
     #[param(required = false)]
     collection: Option<String>,
+    /// Only those with this in their title, in whatever case.
+    #[param(required = false)]
+    q: Option<String>,
+    /// Only those made at this moment or later.
+    #[param(value_type = Moment, required = false)]
+    created_after: Option<i64>,
+    /// Only those made before this moment.
+    #[param(value_type = Moment, required = false)]
+    created_before: Option<i64>,
+}
+
+impl Wanted {
+    fn filter(&self) -> Result<Filter> {
+        Ok(Filter {
+            state: self.state.as_deref().map(State::parse_asked).transpose()?,
+            owner: self.owner.clone(),
+            collection: self.collection.as_deref().map(collection::Name::parse).transpose()?,
+            title: self.q.clone(),
+            created_after: self.created_after,
+            created_before: self.created_before,
+        })
+    }
 }
 
 /// A page of videos, newest first.
@@ -39,8 +69,7 @@ pub(super) struct Page {
 pub(super) struct List {
     videos: Vec<View>,
     /// Asks for the next page; null on the last.
-    #[schema(value_type = Option<String>)]
-    next_cursor: Option<VideoId>,
+    next_cursor: Option<String>,
 }
 
 /// A video as clients see it.
@@ -105,7 +134,7 @@ struct RefusalView {
 
 impl View {
     /// The view of a video, with its renditions.
-    pub(super) async fn of(api: &State, video: Video) -> Result<Self> {
+    pub(super) async fn of(api: &ApiState, video: Video) -> Result<Self> {
         let renditions = api.library.renditions(&video).await?.into_iter().map(rendition).collect();
         Ok(Self {
             watch_url: api.site.watch_url(&video.id),
@@ -139,25 +168,24 @@ fn rendition(rendition: Rendition) -> RenditionView {
 /// List videos.
 ///
 /// Those that the caller may see, newest first.
-#[utoipa::path(get, path = "/videos", operation_id = "list_videos", tag = "videos", params(Page),
+#[utoipa::path(get, path = "/videos", operation_id = "list_videos", tag = "videos", params(Wanted),
     responses((status = OK, description = "A page of the list.", body = List)),
-    extensions(("x-problems" = json!(["malformed-id", "bad-collection"]))))]
+    extensions(("x-problems" = json!(["bad-limit", "bad-cursor", "unknown-word", "bad-collection", "nul-in-text"]))))]
 pub(super) async fn list(
-    Api(api): Api<State>,
+    Api(api): Api<ApiState>,
     SignedIn { caller, .. }: SignedIn,
-    Query(page): Query<Page>,
+    Query(wanted): Query<Wanted>,
+    uri: Uri,
 ) -> std::result::Result<Response, Problem> {
-    let collection = page.collection.as_deref().map(collection::Name::parse).transpose()?;
-    let before = page.cursor.as_deref().map(VideoId::parse).transpose()?;
-    let limit = page.limit.unwrap_or(30).clamp(1, MOST_LISTED);
-    let listed = api.library.list(&caller.actor, collection, before, limit).await?;
-    let full = u64::try_from(listed.len()).is_ok_and(|count| count == limit);
-    let next_cursor = listed.last().filter(|_| full).map(|video| video.id.clone());
-    let mut videos = Vec::with_capacity(listed.len());
-    for video in listed {
+    let (limit, before) = (paging::limit(wanted.limit)?, paging::after(wanted.cursor.as_deref(), VideoId::parse)?);
+    let found = api.library.list(&caller.actor, wanted.filter()?, before, limit + 1).await?;
+    let Page { items, next_cursor } = Page::of(found, limit, |video| video.id.as_str());
+    let mut videos = Vec::with_capacity(items.len());
+    for video in items {
         videos.push(View::of(&api, video).await?);
     }
-    Ok(axum::Json(List { videos, next_cursor }).into_response())
+    let list = List { videos, next_cursor };
+    Ok(paging::answer(&uri, &list, list.next_cursor.as_deref()))
 }
 
 /// Look at a video.
@@ -165,7 +193,7 @@ pub(super) async fn list(
     responses((status = OK, description = "The video.", body = View)),
     extensions(("x-problems" = json!(["not-found"]))))]
 pub(super) async fn show(
-    Api(api): Api<State>,
+    Api(api): Api<ApiState>,
     SignedIn { caller, .. }: SignedIn,
     Path(id): Path<String>,
 ) -> std::result::Result<Response, Problem> {
@@ -180,7 +208,7 @@ pub(super) async fn show(
     responses((status = NO_CONTENT, description = "It is deleted.")),
     extensions(("x-problems" = json!(["not-found", "not-allowed"]))))]
 pub(super) async fn delete(
-    Api(api): Api<State>,
+    Api(api): Api<ApiState>,
     SignedIn { caller, .. }: SignedIn,
     Path(id): Path<String>,
 ) -> std::result::Result<StatusCode, Problem> {
@@ -194,7 +222,7 @@ pub(super) async fn delete(
         (status = NOT_MODIFIED, description = "It is the one that `If-None-Match` names.")),
     extensions(("x-problems" = json!(["not-found", "audit-unavailable"]))))]
 pub(super) async fn poster(
-    Api(api): Api<State>,
+    Api(api): Api<ApiState>,
     SignedIn { caller, .. }: SignedIn,
     Path(id): Path<String>,
     headers: HeaderMap,

@@ -17,8 +17,7 @@ use std::pin::pin;
 const PIECE_FRAMES: u64 = PIECE_BYTES / FRAME_BYTES as u64;
 
 /// What a body must be to be stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Accept {
+pub enum Accept<'a> {
     /// Anything of at most so many octets.
     UpTo(u64),
     /// Exactly the announced octets.
@@ -28,12 +27,19 @@ pub enum Accept {
         /// Their SHA-256.
         sha256: [u8; 32],
     },
+    /// So many octets, which their sender vouches for in another way.
+    Sized {
+        /// How many.
+        size_bytes: u64,
+        /// Says whether they are right, once all have come; `Invalid` otherwise.
+        verify: &'a (dyn Fn(&Digests) -> Result<()> + Send + Sync),
+    },
 }
 
-impl Accept {
+impl Accept<'_> {
     /// `TooLarge` (`body-too-large`) once more came than is allowed.
     fn size_so_far(&self, size_bytes: u64) -> Result<()> {
-        let (Self::UpTo(most) | Self::Exactly { size_bytes: most, .. }) = self;
+        let (Self::UpTo(most) | Self::Exactly { size_bytes: most, .. } | Self::Sized { size_bytes: most, .. }) = self;
         if size_bytes <= *most {
             return Ok(());
         }
@@ -42,22 +48,25 @@ impl Accept {
 
     /// `Invalid` (`body-incomplete`, `checksum-mismatch`) when the whole is not what was announced.
     fn whole(&self, digests: &Digests) -> Result<()> {
-        let Self::Exactly { size_bytes, sha256 } = self else { return Ok(()) };
+        let (Self::Exactly { size_bytes, .. } | Self::Sized { size_bytes, .. }) = self else { return Ok(()) };
         if digests.size_bytes < *size_bytes {
             let message = format!("the body ended after {} of {size_bytes} bytes; send it again", digests.size_bytes);
             return Err(Error::invalid("body-incomplete", message));
         }
-        if digests.sha256 == *sha256 {
-            return Ok(());
+        match self {
+            Self::Sized { verify, .. } => verify(digests),
+            Self::Exactly { sha256, .. } if digests.sha256 != *sha256 => {
+                Err(Error::invalid("checksum-mismatch", "the body does not have the announced sha-256; hash it again and send it again"))
+            }
+            Self::Exactly { .. } | Self::UpTo(_) => Ok(()),
         }
-        Err(Error::invalid("checksum-mismatch", "the body does not have the announced sha-256; hash it again and send it again"))
     }
 }
 
 impl Blobs {
     /// Stores `plain` as a new blob in encrypted frames, if it is what `accept` says; durable when it returns. Gives the digests of
     /// the plaintext. A body that fails, is refused, or is dropped halfway leaves nothing behind.
-    pub async fn write_sealed<S>(&self, key: &Key, root: &RootKey, plain: S, accept: &Accept) -> Result<Digests>
+    pub async fn write_sealed<S>(&self, key: &Key, root: &RootKey, plain: S, accept: &Accept<'_>) -> Result<Digests>
     where
         S: Stream<Item = Result<Bytes>> + Send,
     {

@@ -2,9 +2,11 @@
 
 mod collections;
 mod guards;
+mod idempotency;
 mod isolation;
 mod jobs;
 mod migrations;
+mod quotas;
 mod races;
 mod rows;
 mod text;

@@ -53,6 +53,12 @@ pub struct Listing {
     pub video: Option<VideoId>,
     /// Only those of this owner's videos.
     pub owner: Option<String>,
+    /// Only those that do this.
+    pub kind: Option<Kind>,
+    /// Only those before this one in the order (newest first).
+    pub before: Option<JobId>,
+    /// At most so many; absent: all.
+    pub limit: Option<u64>,
 }
 
 impl Lease {
@@ -67,13 +73,16 @@ impl Lease {
 }
 
 impl Catalog {
-    /// The newest 500 jobs of a listing.
+    /// The jobs of a listing, newest first.
     pub async fn jobs(&self, listing: &Listing) -> Result<Vec<Job>> {
         let sql = "SELECT jobs.* FROM jobs JOIN videos ON videos.id = jobs.video_id
             WHERE ($1 IS NULL OR jobs.state = $1) AND ($2 IS NULL OR jobs.video_id = $2) AND ($3 IS NULL OR videos.owner = $3)
-            ORDER BY jobs.id DESC LIMIT 500";
-        let (state, video) = (listing.state.map(State::as_str), listing.video.as_ref().map(VideoId::as_str));
-        self.fetch_all(sql, args![state, video, listing.owner.as_deref()]).await?.iter().map(job).collect()
+            AND ($4 IS NULL OR jobs.kind = $4) AND ($5 IS NULL OR jobs.id < $5) ORDER BY jobs.id DESC LIMIT $6";
+        let Listing { state, video, owner, kind, before, limit } = listing;
+        let (state, kind) = (state.map(State::as_str), kind.map(Kind::as_str));
+        let (video, before) = (video.as_ref().map(VideoId::as_str), before.as_ref().map(JobId::as_str));
+        let args = args![state, video, owner.as_deref(), kind, before, limit.unwrap_or(u64::MAX)];
+        self.fetch_all(sql, args).await?.iter().map(job).collect()
     }
 
     /// One job.
@@ -129,6 +138,13 @@ impl Tx {
         let sql = "UPDATE jobs SET state = 'queued', failures = failures + 1, run_at = $3, last_error = $4, stderr_tail = $5,
             lease_owner = NULL, lease_until = NULL, progress_percent = 0 WHERE id = $1 AND epoch = $2 AND state = 'running'";
         self.fenced(sql, args![&lease.job, lease.epoch, run_at, &failure.error, failure.stderr_tail.clone()], lease).await
+    }
+
+    /// Puts a leased job back for `run_at`, as [`Self::hand_back`] does: what kept it from its work is not its own, and is no failed attempt.
+    pub async fn put_off(&mut self, lease: &Lease, why: &Failure, run_at: i64) -> Result<()> {
+        let sql = "UPDATE jobs SET state = 'queued', claims = claims - 1, run_at = $3, last_error = $4, stderr_tail = $5,
+            lease_owner = NULL, lease_until = NULL, progress_percent = 0 WHERE id = $1 AND epoch = $2 AND state = 'running'";
+        self.fenced(sql, args![&lease.job, lease.epoch, run_at, &why.error, why.stderr_tail.clone()], lease).await
     }
 
     /// Makes a leased job a dead letter.

@@ -7,8 +7,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// The scripts, in order; table `schema_version` says how many ran.
-static MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/postgres/0001_first.sql"), include_str!("../../migrations/postgres/0002_collections.sql")];
+static MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001_first.sql"),
+    include_str!("../../migrations/postgres/0002_collections.sql"),
+    include_str!("../../migrations/postgres/0003_s3_access_keys.sql"),
+    include_str!("../../migrations/postgres/0005_quotas.sql"),
+    include_str!("../../migrations/postgres/0006_idempotency.sql"),
+];
 /// Only one server migrates at a time: the key of an advisory lock.
 const MIGRATION_LOCK: &str = "SELECT CAST(pg_advisory_xact_lock(7238901) AS TEXT) AS locked";
 

@@ -39,6 +39,7 @@ value_from! {
     &crate::domain::ids::JobId => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::ids::CollectionId => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::collection::Name => |x| Self::Text(Some(x.as_str().to_owned()));
+    &crate::domain::access_key::AccessKeyId => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::ids::SessionId => |x| Self::Text(Some(x.as_str().to_owned()));
 }
 
@@ -124,8 +125,7 @@ pub(super) fn failure(error: sqlx::Error) -> Error {
         Sql::Database(inner) => match sort_code(&inner.code().unwrap_or_default()) {
             Sort::Busy => return busy(error),
             Sort::Full => {
-                let message = "the catalog's disk is full: free space, then try again";
-                return Error::new(ErrorKind::Unavailable, "disk-full", message).with_source(error);
+                return Error::disk_full("the catalog's disk is full: free space, then try again").with_source(error);
             }
             Sort::Outage => true,
             Sort::Defect => false,

@@ -11,8 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The scripts, in order; the catalog's `user_version` is how many ran.
-static MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/sqlite/0001_first.sql"), include_str!("../../migrations/sqlite/0002_collections.sql")];
+static MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../migrations/sqlite/0002_collections.sql"),
+    include_str!("../../migrations/sqlite/0003_s3_access_keys.sql"),
+    include_str!("../../migrations/sqlite/0005_quotas.sql"),
+    include_str!("../../migrations/sqlite/0006_idempotency.sql"),
+];
 
 /// The database's clock in epoch milliseconds.
 pub(super) const NOW: &str = "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) AS now";
@@ -49,7 +54,10 @@ impl Store {
             // A root key that was deleted is overwritten, not just unlinked (invariant 6).
             .pragma("secure_delete", "ON")
             .busy_timeout(Duration::from_secs(10));
-        let pool = |most| SqlitePoolOptions::new().max_connections(most).idle_timeout(None).max_lifetime(None);
+        let pool = |most| {
+            let options = SqlitePoolOptions::new().max_connections(most).idle_timeout(None).max_lifetime(None);
+            options.after_release(|connection, _| Box::pin(is_at_rest(connection)))
+        };
         let writer = pool(1).connect_with(options.clone()).await.map_err(failure)?;
         migrate(&writer).await?;
         let readers = pool(4).connect_with(options.clone().read_only(true).create_if_missing(false)).await.map_err(failure)?;
@@ -81,6 +89,14 @@ impl Store {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// Whether a connection may be used again. On a full disk SQLite itself takes a transaction back, the driver goes on counting it, and would
+/// begin no other on that connection for ever.
+async fn is_at_rest(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    // What was dropped is rolled back first.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 async fn migrate(pool: &SqlitePool) -> Result<()> {

@@ -109,6 +109,11 @@ impl Tx {
         self.execute(sql, row).await.map(drop)
     }
 
+    /// An upload's row, if there is one.
+    pub async fn find_upload(&mut self, id: &UploadId) -> Result<Option<Upload>> {
+        self.fetch_optional(BY_ID, args![id]).await?.as_ref().map(upload).transpose()
+    }
+
     /// An upload's row, inside the transaction.
     pub async fn upload(&mut self, id: &UploadId) -> Result<Upload> {
         self.fetch_optional(BY_ID, args![id]).await?.as_ref().map_or_else(|| Err(unknown(id)), upload)

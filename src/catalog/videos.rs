@@ -5,7 +5,7 @@ use crate::args;
 use crate::domain::collection;
 use crate::domain::ids::{VersionId, VideoId};
 use crate::domain::upload::Upload;
-use crate::domain::video::{Refusal, Stage, State, Video};
+use crate::domain::video::{Placing, Refusal, Stage, State, Video};
 use crate::domain::{Error, Result};
 
 /// The columns that [`video`] reads.
@@ -46,12 +46,41 @@ pub(super) fn video(row: &Row) -> Result<Video> {
 pub struct Listing {
     /// Whose videos it holds even when they are not ready.
     pub unready: Unready,
-    /// Only those in this collection.
-    pub collection: Option<collection::Name>,
+    /// Of these, which.
+    pub filter: Filter,
     /// Only those before this one in the order (newest first).
     pub before: Option<VideoId>,
     /// At most so many.
     pub limit: u64,
+}
+
+/// Which videos a listing is narrowed to; what is absent narrows nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// In this state.
+    pub state: Option<State>,
+    /// Of this owner.
+    pub owner: Option<String>,
+    /// In this collection.
+    pub collection: Option<collection::Name>,
+    /// With this in their title, in whatever case.
+    pub title: Option<String>,
+    /// Made at this moment or later, epoch milliseconds.
+    pub created_after: Option<i64>,
+    /// Made before this moment, epoch milliseconds.
+    pub created_before: Option<i64>,
+}
+
+impl Filter {
+    /// All videos.
+    pub const NONE: Self = Self { state: None, owner: None, collection: None, title: None, created_after: None, created_before: None };
+
+    /// The LIKE pattern for the title: its wildcards mean themselves.
+    fn pattern(&self) -> Option<String> {
+        let folded = self.title.as_ref()?.to_lowercase();
+        let literal: String = folded.chars().flat_map(|c| matches!(c, '%' | '_' | '!').then_some('!').into_iter().chain([c])).collect();
+        Some(format!("%{literal}%"))
+    }
 }
 
 /// Whose videos that are not ready a listing holds.
@@ -95,11 +124,25 @@ impl Catalog {
         let sql = concat!(
             VIDEOS!(),
             "WHERE state <> 'deleted' AND (state = 'ready' OR $1 = 1 OR owner = $2) AND ($3 IS NULL OR videos.id < $3)
-            AND ($4 IS NULL OR collections.name = $4) ORDER BY videos.id DESC LIMIT $5"
+            AND ($4 IS NULL OR collections.name = $4) AND ($5 IS NULL OR state = $5) AND ($6 IS NULL OR owner = $6)
+            AND ($7 IS NULL OR title_folded LIKE $7 ESCAPE '!') AND ($8 IS NULL OR videos.created_at >= $8)
+            AND ($9 IS NULL OR videos.created_at < $9) ORDER BY videos.id DESC LIMIT $10"
         );
-        let Listing { unready, collection, before, limit } = listing;
-        let (before, collection) = (before.as_ref().map(VideoId::as_str), collection.as_ref().map(collection::Name::as_str));
-        self.fetch_all(sql, args![unready.is_everyones(), unready.owner(), before, collection, *limit]).await?.iter().map(video).collect()
+        let Listing { unready, filter, before, limit } = listing;
+        let (before, collection) = (before.as_ref().map(VideoId::as_str), filter.collection.as_ref().map(collection::Name::as_str));
+        let args = args![
+            unready.is_everyones(),
+            unready.owner(),
+            before,
+            collection,
+            filter.state.map(State::as_str),
+            filter.owner.as_deref(),
+            filter.pattern(),
+            filter.created_after,
+            filter.created_before,
+            *limit,
+        ];
+        self.fetch_all(sql, args).await?.iter().map(video).collect()
     }
 
     /// The next 100 videos whose blobs are due to go. One is left out while a cancelled job of it may still run somewhere, by its
@@ -117,9 +160,25 @@ impl Tx {
     /// Inserts the video that a finished upload becomes.
     pub async fn insert_video(&mut self, upload: &Upload) -> Result<()> {
         let now = self.now().await?;
-        let sql = "INSERT INTO videos (id, owner, title, state, stage, created_at) VALUES ($1, $2, $3, 'processing', 'queued', $4)";
-        self.execute(sql, args![&upload.video, &upload.owner, &upload.title, now]).await?;
+        let sql = "INSERT INTO videos (id, owner, title, title_folded, state, stage, created_at)
+            VALUES ($1, $2, $3, $5, 'processing', 'queued', $4)";
+        self.execute(sql, args![&upload.video, &upload.owner, &upload.title, now, upload.title.to_lowercase()]).await?;
         if let Some(name) = &upload.collection { self.set_collection(&upload.video, Some(name)).await } else { Ok(()) }
+    }
+
+    /// What a video is called and where it is: its title and collection.
+    pub async fn placing(&mut self, id: &VideoId) -> Result<Placing> {
+        let row = self.fetch_optional(concat!(VIDEOS!(), "WHERE videos.id = $1 AND state <> 'deleted'"), args![id]).await?;
+        let Video { title, collection, .. } =
+            row.as_ref().map_or_else(|| Err(Error::not_found(format!("there is no video {id}"))), video)?;
+        Ok(Placing { title, collection })
+    }
+
+    /// Gives a video another title and another collection.
+    pub async fn place(&mut self, id: &VideoId, to: &Placing) -> Result<()> {
+        let sql = "UPDATE videos SET title = $2, title_folded = $3 WHERE id = $1";
+        self.execute(sql, args![id, &to.title, to.title.to_lowercase()]).await?;
+        self.set_collection(id, to.collection.as_ref()).await
     }
 
     /// Says what a video in processing is busy with.

@@ -11,11 +11,12 @@ mod transport;
 
 use super::connection::{Connection, Endpoint};
 use super::failure::Failure;
+use crate::domain::access_key::AccessKeyId;
 use crate::domain::collection::Name;
 use crate::domain::ids::{JobId, UploadId, VideoId};
 use answers::{
-    BegunUpload, DeadLetter, DeadList, FinishedUpload, IssuedToken, JobList, NewToken, NewUpload, PartDeclaration, PartTicket, Playback,
-    Redriven, Session, Upload, Video, VideoPage,
+    BegunUpload, DeadLetter, DeadList, FinishedUpload, IssuedToken, JobList, MadeS3Credential, NewS3Credential, NewToken, NewUpload,
+    PartDeclaration, PartTicket, Playback, Quota, QuotaList, Redriven, S3CredentialList, Session, Upload, Video, VideoChanges, VideoPage,
 };
 use events::Events;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, DATE, HeaderValue};
@@ -23,9 +24,12 @@ use reqwest::{Body, Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, SystemTime};
 use transport::Transport;
+use uuid::Uuid;
 
 pub use transport::is_loopback;
 
+/// The largest page that the API gives.
+const PAGE: u32 = 100;
 /// The longest an API call may take; uploads of parts and event streams have limits of their own.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -39,7 +43,7 @@ pub struct Client {
 impl Client {
     /// A client over `connection`; nothing is sent yet.
     pub fn new(connection: Connection) -> Self {
-        Self { connection, transport: Transport::default() }
+        Self { transport: Transport::new(connection.clone()), connection }
     }
 
     /// The connection it was made from.
@@ -47,9 +51,9 @@ impl Client {
         &self.connection
     }
 
-    /// Begins an upload; the video exists from here on.
-    pub async fn begin_upload(&self, upload: &NewUpload<'_>) -> Result<BegunUpload, Failure> {
-        self.call(self.request(Method::POST, "v1/uploads")?.json(upload)).await
+    /// Begins an upload. Called again with the same `key`, because the answer was lost, it gives the upload that the first call began.
+    pub async fn begin_upload(&self, upload: &NewUpload<'_>, key: &Uuid) -> Result<BegunUpload, Failure> {
+        self.call(self.request(Method::POST, "v1/uploads")?.header("idempotency-key", format!("\"{key}\"")).json(upload)).await
     }
 
     /// What the server knows of an upload, the parts it has above all.
@@ -97,6 +101,11 @@ impl Client {
         self.call(self.request(Method::GET, &format!("v1/videos/{video}"))?).await
     }
 
+    /// Gives a video another title or collection.
+    pub async fn edit_video(&self, video: &VideoId, changes: &VideoChanges<'_>) -> Result<Video, Failure> {
+        self.call(self.request(Method::PATCH, &format!("v1/videos/{video}"))?.json(changes)).await
+    }
+
     /// Deletes a video for good.
     pub async fn delete_video(&self, video: &VideoId) -> Result<(), Failure> {
         self.send(self.request(Method::DELETE, &format!("v1/videos/{video}"))?).await.map(drop)
@@ -117,17 +126,20 @@ impl Client {
         opened.unwrap_or_else(|_| Err(timed_out())).map(Events::new)
     }
 
-    /// Jobs, filtered by state and video where given.
-    pub async fn jobs(&self, state: Option<&str>, video: Option<&VideoId>) -> Result<JobList, Failure> {
-        let mut query = Vec::new();
+    /// A page of jobs, filtered by state and video where given.
+    pub async fn jobs(&self, state: Option<&str>, video: Option<&VideoId>, cursor: Option<&str>) -> Result<JobList, Failure> {
+        let mut query = vec![("limit", PAGE.to_string())];
         query.extend(state.map(|state| ("state", state.to_owned())));
         query.extend(video.map(|video| ("video", video.to_string())));
+        query.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
         self.call(self.request(Method::GET, &with_query("v1/jobs", &query))?).await
     }
 
-    /// The newest 500 dead letters, briefly.
-    pub async fn dead_letters(&self) -> Result<DeadList, Failure> {
-        self.call(self.request(Method::GET, "v1/dead")?).await
+    /// A page of dead letters, briefly.
+    pub async fn dead_letters(&self, cursor: Option<&str>) -> Result<DeadList, Failure> {
+        let mut query = vec![("limit", PAGE.to_string())];
+        query.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
+        self.call(self.request(Method::GET, &with_query("v1/dead", &query))?).await
     }
 
     /// One dead letter with its cause.
@@ -140,9 +152,37 @@ impl Client {
         self.call(self.request(Method::POST, &format!("v1/dead/{job}/redrive"))?).await
     }
 
+    /// What users and collections have, and may have.
+    pub async fn quotas(&self) -> Result<QuotaList, Failure> {
+        self.call(self.request(Method::GET, "v1/quotas")?).await
+    }
+
+    /// Sets the quota of one of the `users` or `collections`: 0 for no limit, `None` for the default.
+    pub async fn set_quota(&self, kind: &str, name: &str, limit_bytes: Option<u64>) -> Result<Quota, Failure> {
+        let mut path = Url::parse("http://unused/").expect("a constant URL");
+        path.path_segments_mut().expect("a URL with a path").extend(["v1", "quotas", kind, name]);
+        let request = self.request(Method::PUT, path.path().trim_start_matches('/'))?;
+        self.call(request.json(&serde_json::json!({ "limit_bytes": limit_bytes }))).await
+    }
+
     /// Issues an access token.
     pub async fn issue_token(&self, wanted: &NewToken<'_>) -> Result<IssuedToken, Failure> {
         self.call(self.request(Method::POST, "v1/tokens")?.json(wanted)).await
+    }
+
+    /// Makes an access key for the inbox.
+    pub async fn create_s3_credential(&self, wanted: &NewS3Credential<'_>) -> Result<MadeS3Credential, Failure> {
+        self.call(self.request(Method::POST, "v1/s3-credentials")?.json(wanted)).await
+    }
+
+    /// The access keys that the caller may see.
+    pub async fn s3_credentials(&self) -> Result<S3CredentialList, Failure> {
+        self.call(self.request(Method::GET, "v1/s3-credentials")?).await
+    }
+
+    /// Revokes an access key.
+    pub async fn revoke_s3_credential(&self, id: &AccessKeyId) -> Result<(), Failure> {
+        self.send(self.request(Method::DELETE, &format!("v1/s3-credentials/{id}"))?).await.map(drop)
     }
 
     /// Who the caller is, and the server's clock by its Date header.

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::text;
+use super::trust::Trust;
 use reqwest::Url;
 use serde::Deserialize;
 use std::ffi::OsString;
@@ -34,6 +35,7 @@ pub struct Environment {
     data: Option<PathBuf>,
     xdg_data_home: Option<PathBuf>,
     home: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
 }
 
 impl Environment {
@@ -47,6 +49,7 @@ impl Environment {
             data: path("THEATRUM_DATA"),
             xdg_data_home: path("XDG_DATA_HOME"),
             home: path("HOME"),
+            ca_file: path("THEATRUM_CA_FILE"),
         }
     }
 
@@ -66,6 +69,8 @@ pub enum Connection {
     Local {
         /// The folder, absolute where it exists.
         data: PathBuf,
+        /// Certificates to trust besides those of the system, PEM.
+        ca_file: Option<PathBuf>,
     },
     /// The server of THEATRUM_URL.
     Remote {
@@ -73,6 +78,8 @@ pub enum Connection {
         url: Url,
         /// The token of THEATRUM_TOKEN.
         token: Token,
+        /// Certificates to trust besides those of the system, PEM.
+        ca_file: Option<PathBuf>,
     },
 }
 
@@ -88,31 +95,33 @@ pub struct Endpoint {
 #[derive(Deserialize)]
 struct ServerFile {
     url: String,
+    /// Below the data folder; absent without TLS.
+    certificate: Option<PathBuf>,
 }
 
 impl Connection {
     /// `--data` beats THEATRUM_URL, which beats THEATRUM_DATA and the default folder: the most particular wish wins.
     pub fn resolve(flag: Option<PathBuf>, environment: &Environment) -> Result<Self, Failure> {
         match &environment.url {
-            Some(url) if flag.is_none() => Self::remote(url, environment.token.clone()),
+            Some(url) if flag.is_none() => Self::remote(url, environment),
             _ => {
                 let data = environment.data_folder(flag)?;
-                Ok(Self::Local { data: data.canonicalize().unwrap_or(data) })
+                Ok(Self::Local { data: data.canonicalize().unwrap_or(data), ca_file: environment.ca_file.clone() })
             }
         }
     }
 
-    fn remote(url: &str, token: Option<Token>) -> Result<Self, Failure> {
+    fn remote(url: &str, environment: &Environment) -> Result<Self, Failure> {
         let url = text::web_url(url).map_err(|why| Failure::new("bad-url", format!("THEATRUM_URL cannot be used: {why}")))?;
         let missing = || Failure::new("no-token", "THEATRUM_URL is set, THEATRUM_TOKEN is not: set it to an access token of that server");
-        Ok(Self::Remote { url, token: token.ok_or_else(missing)? })
+        Ok(Self::Remote { url, token: environment.token.clone().ok_or_else(missing)?, ca_file: environment.ca_file.clone() })
     }
 
     /// Where the server is now.
     pub fn endpoint(&self) -> Result<Endpoint, Failure> {
         match self {
-            Self::Remote { url, token } => Ok(Endpoint { url: url.clone(), token: token.clone() }),
-            Self::Local { data } => Ok(Endpoint { url: self.local_url(data)?, token: local_token(data)? }),
+            Self::Remote { url, token, .. } => Ok(Endpoint { url: url.clone(), token: token.clone() }),
+            Self::Local { data, .. } => Ok(Endpoint { url: self.local_url(data)?, token: local_token(data)? }),
         }
     }
 
@@ -120,7 +129,7 @@ impl Connection {
     pub fn identity(&self) -> String {
         match self {
             Self::Remote { url, .. } => url.to_string(),
-            Self::Local { data } => format!("data:{}", data.display()),
+            Self::Local { data, .. } => format!("data:{}", data.display()),
         }
     }
 
@@ -128,18 +137,33 @@ impl Connection {
     pub fn remedy(&self) -> String {
         match self {
             Self::Remote { .. } => "check THEATRUM_URL and the network".to_owned(),
-            Self::Local { data } => format!("start it with `theatrum serve --data {}`", data.display()),
+            Self::Local { data, .. } => format!("start it with `theatrum serve --data {}`", data.display()),
+        }
+    }
+
+    /// Whose certificates are believed.
+    pub fn trust(&self) -> Trust {
+        match self {
+            Self::Remote { ca_file, .. } => Trust { ca_file: ca_file.clone(), pins: None },
+            Self::Local { data, ca_file } => {
+                let pins = self.server_file(data).ok().and_then(|file| file.certificate).map(|name| data.join(name));
+                Trust { ca_file: ca_file.clone(), pins }
+            }
         }
     }
 
     fn local_url(&self, data: &Path) -> Result<Url, Failure> {
+        let file = self.server_file(data)?;
+        text::web_url(&file.url).map_err(|why| Failure::new("bad-url", format!("{}/server.json holds a wrong url: {why}", data.display())))
+    }
+
+    fn server_file(&self, data: &Path) -> Result<ServerFile, Failure> {
         let path = data.join("server.json");
         let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => self.no_server(data),
             _ => unreadable(&path, &error),
         })?;
-        let file: ServerFile = serde_json::from_slice(&bytes).map_err(|_| self.no_server(data))?;
-        text::web_url(&file.url).map_err(|why| Failure::new("bad-url", format!("{} holds a wrong url: {why}", path.display())))
+        serde_json::from_slice(&bytes).map_err(|_| self.no_server(data))
     }
 
     fn no_server(&self, data: &Path) -> Failure {
@@ -170,7 +194,7 @@ mod tests {
     fn the_most_particular_wish_wins() {
         let mut environment = Environment { home: Some("/home/x".into()), ..Environment::default() };
         let local = |connection: Connection| match connection {
-            Connection::Local { data } => data,
+            Connection::Local { data, .. } => data,
             Connection::Remote { url, .. } => panic!("remote {url}"),
         };
         assert_eq!(local(Connection::resolve(None, &environment).expect("home")), Path::new("/home/x/.local/share/theatrum"));
@@ -188,7 +212,7 @@ mod tests {
     #[test]
     fn a_folder_without_a_server_says_how_to_start_one() {
         let folder = tempfile::tempdir().expect("folder");
-        let connection = Connection::Local { data: folder.path().to_owned() };
+        let connection = Connection::Local { data: folder.path().to_owned(), ca_file: None };
         let failure = connection.endpoint().expect_err("nothing there");
         assert_eq!(failure.code(), "no-server");
         assert!(failure.message().contains("theatrum serve --data"), "{failure}");
@@ -197,7 +221,7 @@ mod tests {
     #[test]
     fn a_server_that_comes_back_on_another_port_is_found() {
         let folder = tempfile::tempdir().expect("folder");
-        let connection = Connection::Local { data: folder.path().to_owned() };
+        let connection = Connection::Local { data: folder.path().to_owned(), ca_file: None };
         std::fs::write(folder.path().join("admin.token"), "secret\n").expect("token");
         for port in [1234, 4321] {
             let text = format!(r#"{{"url":"http://127.0.0.1:{port}","s3_url":"http://127.0.0.1:1","pid":1,"node":"n"}}"#);
@@ -208,8 +232,19 @@ mod tests {
     }
 
     #[test]
+    fn the_certificate_that_a_local_server_shows_is_believed() {
+        let folder = tempfile::tempdir().expect("folder");
+        let connection = Connection::Local { data: folder.path().to_owned(), ca_file: Some("/ca.pem".into()) };
+        assert_eq!(connection.trust(), Trust { ca_file: Some("/ca.pem".into()), pins: None });
+        let text = r#"{"url":"https://127.0.0.1:1","certificate":"tls/serving.pem"}"#;
+        std::fs::write(folder.path().join("server.json"), text).expect("server.json");
+        assert_eq!(connection.trust().pins, Some(folder.path().join("tls/serving.pem")));
+    }
+
+    #[test]
     fn tokens_do_not_show_in_debug_output() {
-        let connection = Connection::remote("https://v.example", token("secret")).expect("complete");
+        let environment = Environment { token: token("secret"), ..Environment::default() };
+        let connection = Connection::remote("https://v.example", &environment).expect("complete");
         assert!(!format!("{connection:?}").contains("secret"));
     }
 }

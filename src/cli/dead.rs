@@ -42,13 +42,13 @@ pub(super) async fn run(connection: Connection, command: DeadCommand) -> Result<
     let client = Client::new(connection);
     match command {
         DeadCommand::List { json } => {
-            let list = client.dead_letters().await?;
-            if json {
-                output::json(&list)?
-            } else {
-                output::line(&table(&list.dead))?
+            let mut list = client.dead_letters(None).await?;
+            while let Some(cursor) = list.next_cursor.take() {
+                let page = client.dead_letters(Some(&cursor)).await?;
+                list.dead.extend(page.dead);
+                list.next_cursor = page.next_cursor;
             }
-            output::note_cut(list.dead.len(), "redrive these, then list again");
+            if json { output::json(&list)? } else { output::line(&table(&list.dead))? }
         }
         DeadCommand::Show { job, json } => {
             let letter = client.dead_letter(&job).await?;

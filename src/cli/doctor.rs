@@ -5,6 +5,7 @@ mod folder;
 mod media;
 mod network;
 mod sandbox;
+mod tls;
 
 use super::connection::{Connection, Environment};
 use super::failure::Failure;
@@ -109,7 +110,12 @@ fn text(address: SocketAddr) -> String {
 async fn examine_host(config: &Config, data: &Path) -> Vec<Check> {
     let mut checks = media::examine(&config.processing).await;
     checks.push(sandbox::examine(&config.processing).await);
-    checks.extend(network::examine(data, [config.server.listen, config.server.s3_listen]).await);
+    let addresses: Vec<SocketAddr> =
+        [config.server.listen, config.server.s3_listen].into_iter().chain(config.tls.redirect_listen).collect();
+    let ports = network::examine(data, &addresses).await;
+    let is_running = ports.is_running;
+    checks.extend(ports.checks);
+    checks.extend(tls::examine(config, data, is_running).await);
     checks
 }
 

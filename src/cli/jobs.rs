@@ -27,13 +27,18 @@ pub(super) enum JobsCommand {
 /// Runs a `jobs` command against the server.
 pub(super) async fn run(connection: Connection, command: JobsCommand) -> Result<Exit, Failure> {
     let JobsCommand::List { state, video, json } = command;
-    let list = Client::new(connection).jobs(state.as_deref(), video.as_ref()).await?;
+    let client = Client::new(connection);
+    let mut list = client.jobs(state.as_deref(), video.as_ref(), None).await?;
+    while let Some(cursor) = list.next_cursor.take() {
+        let page = client.jobs(state.as_deref(), video.as_ref(), Some(&cursor)).await?;
+        list.jobs.extend(page.jobs);
+        list.next_cursor = page.next_cursor;
+    }
     if json {
         output::json(&list)?
     } else {
         output::line(&table(&list.jobs))?
     }
-    output::note_cut(list.jobs.len(), "narrow the list by --state and --video");
     Ok(Exit::Done)
 }
 

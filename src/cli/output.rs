@@ -21,14 +21,6 @@ pub(super) fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
     line(&text)
 }
 
-/// The API lists jobs and dead letters up to this many, the newest; says so when `listed` are that many.
-pub(super) fn note_cut(listed: usize, remedy: &str) {
-    const LONGEST: usize = 500;
-    if listed >= LONGEST {
-        note(&format!("only the newest {LONGEST} are listed: {remedy}"));
-    }
-}
-
 /// Tells the person at the terminal something; nobody listening is no failure.
 pub(super) fn note(text: &str) {
     let mut stderr = std::io::stderr().lock();

@@ -1,5 +1,6 @@
 //! Text for people: control characters made visible, aligned tables, sizes, times and durations.
 
+pub(super) use crate::domain::size::size;
 use std::fmt::{self, Write};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -68,20 +69,25 @@ impl<const N: usize> fmt::Display for Table<N> {
     }
 }
 
-/// A size with three significant digits: `999 B`, `1.50 KiB`, `27.0 MiB`.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut amount = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while amount >= 999.5 && unit + 1 < UNITS.len() {
-        amount /= 1024.0;
-        unit += 1;
-    }
-    let decimals = if amount < 9.995 { 2 } else { usize::from(amount < 99.95) };
-    format!("{amount:.decimals$} {}", UNITS[unit])
+/// Reads a size as people write it: `500`, `500MB`, `20 GiB`, `1.5TB`; `None` when it is none, or more than any disk holds.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    const MOST: f64 = (1_u64 << 53) as f64;
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: f64 = match unit.trim_start() {
+        "" | "B" => 1.0,
+        "kB" | "KB" => 1e3,
+        "MB" => 1e6,
+        "GB" => 1e9,
+        "TB" => 1e12,
+        "KiB" => 1024.0,
+        "MiB" => 1_048_576.0,
+        "GiB" => 1_073_741_824.0,
+        "TiB" => 1_099_511_627_776.0,
+        _ => return None,
+    };
+    let bytes = (number.parse::<f64>().ok()? * factor).round();
+    (0.0..=MOST).contains(&bytes).then_some(bytes as u64)
 }
 
 /// A length of time as `1:02:03` or `2:03`.

@@ -1,6 +1,7 @@
-//! `theatrum videos`: list, show, delete.
+//! `theatrum videos`: list, show, edit, delete.
 
-use super::client::{Client, answers::Video};
+use super::client::Client;
+use super::client::answers::{Video, VideoChanges};
 use super::connection::Connection;
 use super::failure::Failure;
 use super::text::{self, Table, Visible};
@@ -8,7 +9,7 @@ use super::{Exit, output};
 use crate::domain::collection::Name;
 use crate::domain::ids::VideoId;
 use crate::domain::video::State;
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use serde_json::json;
 use std::fmt::Write;
 
@@ -37,6 +38,25 @@ pub(super) enum VideosCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Give a video another title or collection.
+    #[command(group(ArgGroup::new("change").args(["title", "collection", "no_collection"]).required(true).multiple(true)))]
+    Edit {
+        /// The video's id.
+        #[arg(value_name = "ID", value_parser = VideoId::parse)]
+        video: VideoId,
+        /// The new title.
+        #[arg(long, value_name = "TITLE")]
+        title: Option<String>,
+        /// The collection it shall be in.
+        #[arg(long, value_name = "NAME", value_parser = Name::parse)]
+        collection: Option<Name>,
+        /// Take it out of its collection.
+        #[arg(long, conflicts_with = "collection")]
+        no_collection: bool,
+        /// Print the video as the API gives it.
+        #[arg(long)]
+        json: bool,
+    },
     /// Delete one video for good: its keys first, then its files.
     Delete {
         /// The video's id.
@@ -58,6 +78,11 @@ pub(super) async fn run(connection: Connection, command: VideosCommand) -> Resul
         }
         VideosCommand::Show { video, json } => {
             let video = client.video(&video).await?;
+            if json { output::json(&video)? } else { output::line(&details(&video))? }
+        }
+        VideosCommand::Edit { video, title, collection, no_collection, json } => {
+            let collection = if no_collection { Some(None) } else { collection.as_ref().map(Some) };
+            let video = client.edit_video(&video, &VideoChanges { title: title.as_deref(), collection }).await?;
             if json { output::json(&video)? } else { output::line(&details(&video))? }
         }
         VideosCommand::Delete { video, json } => {

@@ -1,12 +1,15 @@
 //! The settings as they are written, and the checks that turn them into [`Config`].
 
-use super::{Config, DEFAULTS, Log, Overrides, Processing, Sandbox, Server, Uploads, units, wrong};
+use super::list::List;
+use super::tls::RawTls;
+use super::{Config, DEFAULTS, Inbox, Log, Overrides, Processing, Sandbox, Server, Uploads, units, wrong};
 use crate::domain::upload::MIN_PART_SIZE_BYTES;
 use crate::domain::{Error, Result};
 use config::{Environment, File, FileFormat};
+use ipnet::IpNet;
 use serde::Deserialize;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
 use std::path::Path;
 use std::time::Duration;
@@ -18,9 +21,13 @@ const DURATION: &str = "write 0, 500ms, 30s, 10m, 12h or 7d";
 #[serde(deny_unknown_fields)]
 pub(super) struct Raw {
     server: RawServer,
+    tls: RawTls,
     catalog: RawCatalog,
     uploads: RawUploads,
+    inbox: Inbox,
     processing: RawProcessing,
+    storage: super::storage::Raw,
+    quotas: super::quotas::Raw,
     playback: RawPlayback,
     tokens: RawTokens,
     log: RawLog,
@@ -33,6 +40,7 @@ struct RawServer {
     s3_listen: String,
     public_url: String,
     s3_public_url: String,
+    trusted_proxies: List,
 }
 
 #[derive(Debug, Deserialize)]
@@ -110,11 +118,16 @@ impl Raw {
     }
 
     pub(super) fn check(self) -> Result<Config> {
+        let server = self.server.check()?;
         Ok(Config {
-            server: self.server.check()?,
+            tls: self.tls.check(&server)?,
+            server,
             catalog_url: catalog_url(&self.catalog.url)?,
             uploads: self.uploads.check()?,
+            inbox: self.inbox,
             processing: self.processing.check()?,
+            storage: self.storage.check()?,
+            quotas: self.quotas.check(),
             playback_min_lifetime: duration("playback.min_lifetime", &self.playback.min_lifetime, Duration::from_secs(60))?,
             token_lifetime: duration("tokens.lifetime", &self.tokens.lifetime, Duration::from_secs(60))?,
             log: self.log.check()?,
@@ -129,6 +142,7 @@ impl RawServer {
             s3_listen: address("server.s3_listen", &self.s3_listen)?,
             public_url: origin("server.public_url", &self.public_url)?,
             s3_public_url: origin("server.s3_public_url", &self.s3_public_url)?,
+            trusted_proxies: self.trusted_proxies.items().into_iter().map(network).collect::<Result<_>>()?,
         })
     }
 }
@@ -187,7 +201,7 @@ fn unreadable(error: config::ConfigError) -> Error {
     Error::invalid("wrong-setting", format!("the settings cannot be read: {error}; theatrum.default.toml shows every setting"))
 }
 
-fn duration(setting: &str, text: &str, least: Duration) -> Result<Duration> {
+pub(super) fn duration(setting: &str, text: &str, least: Duration) -> Result<Duration> {
     let duration = units::duration(text).ok_or_else(|| wrong(setting, text, DURATION))?;
     if duration < least {
         return Err(wrong(setting, text, &format!("it must be at least {} s; {DURATION}", least.as_secs())));
@@ -201,8 +215,13 @@ fn url_lifetime(text: &str) -> Result<Duration> {
     if lifetime > Duration::from_secs(604_800) { Err(wrong("uploads.url_lifetime", text, "it must be at most 7d")) } else { Ok(lifetime) }
 }
 
-fn address(setting: &str, text: &str) -> Result<SocketAddr> {
+pub(super) fn address(setting: &str, text: &str) -> Result<SocketAddr> {
     text.parse().map_err(|_| wrong(setting, text, "write an address and a port, e.g. 127.0.0.1:8080 or [::]:8080"))
+}
+
+fn network(text: &str) -> Result<IpNet> {
+    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    network.ok_or_else(|| wrong("server.trusted_proxies", text, "list addresses or networks, e.g. 127.0.0.1, 10.0.0.0/8"))
 }
 
 fn origin(setting: &str, text: &str) -> Result<Option<String>> {
@@ -211,11 +230,16 @@ fn origin(setting: &str, text: &str) -> Result<Option<String>> {
     }
     let right = "write scheme and host, e.g. https://video.example.org, without a path";
     let uri: http::Uri = text.parse().map_err(|_| wrong(setting, text, right))?;
-    let fits = matches!(uri.scheme_str(), Some("http" | "https"))
-        && uri.host().is_some()
-        && matches!(uri.path(), "" | "/")
-        && uri.query().is_none();
-    if fits { Ok(Some(text.trim_end_matches('/').to_owned())) } else { Err(wrong(setting, text, right)) }
+    let usual_port = match uri.scheme_str() {
+        Some("https") => 443,
+        Some("http") => 80,
+        _ => return Err(wrong(setting, text, right)),
+    };
+    let is_whole = matches!(uri.path(), "" | "/") && uri.query().is_none() && !text.contains('@');
+    let Some(host) = uri.host().filter(|host| !host.is_empty() && is_whole) else { return Err(wrong(setting, text, right)) };
+    // As browsers write origins (RFC 6454 §6.2): they are compared as text.
+    let port = uri.port_u16().filter(|port| *port != usual_port).map_or_else(String::new, |port| format!(":{port}"));
+    Ok(Some(format!("{}://{}{port}", uri.scheme_str().unwrap_or_default(), host.to_ascii_lowercase())))
 }
 
 fn catalog_url(text: &str) -> Result<Option<String>> {

@@ -31,6 +31,8 @@ pub enum ErrorKind {
 /// The cause of an [`Error`], for logs only.
 pub type Cause = Box<dyn std::error::Error + Send + Sync + 'static>;
 
+/// The code of [`Error::disk_full`].
+const DISK_FULL: &str = "disk-full";
 const CAUSED_BY: &str = ": ";
 
 /// The result of every port.
@@ -89,6 +91,11 @@ impl Error {
         Self::new(ErrorKind::OutOfSpace, "quota-exceeded", message)
     }
 
+    /// The disk is full although room was promised: whoever was begun waits for some, and goes on. See [`Error::is_disk_full`].
+    pub fn disk_full(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unavailable, DISK_FULL, message)
+    }
+
     /// A part that is out of reach now, with its cause; retryable.
     pub fn unavailable(message: impl Into<String>, source: impl Into<Cause>) -> Self {
         Self::new(ErrorKind::Unavailable, "unavailable", message).with_source(source)
@@ -126,6 +133,11 @@ impl Error {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         self.retryable
+    }
+
+    /// Whether nothing but room on the disk is missing.
+    pub fn is_disk_full(&self) -> bool {
+        self.code == DISK_FULL
     }
 
     /// Whether someone was refused and is not told so: see [`Error::hidden`].

@@ -11,6 +11,8 @@ pub enum Kind {
     VideoReady,
     /// The source cannot become a video.
     VideoRefused,
+    /// Its title or collection is another.
+    VideoEdited,
     /// The video and its keys are gone.
     VideoDeleted,
     /// A job became a dead letter.
@@ -25,6 +27,7 @@ impl Kind {
             Self::VideoPlayable => "video.playable",
             Self::VideoReady => "video.ready",
             Self::VideoRefused => "video.refused",
+            Self::VideoEdited => "video.edited",
             Self::VideoDeleted => "video.deleted",
             Self::JobDead => "job.dead",
         }

@@ -19,6 +19,12 @@ macro_rules! id {
                 Self(uuid::Uuid::now_v7().simple().to_string())
             }
 
+            /// The id that `seed` and a moment (epoch milliseconds) stand for: the same for the same, and in its place among the others.
+            pub fn derived(at_ms: i64, seed: &[u8; 10]) -> Self {
+                let at_ms = u64::try_from(at_ms).unwrap_or_default();
+                Self(uuid::Builder::from_unix_timestamp_millis(at_ms, seed).into_uuid().simple().to_string())
+            }
+
             /// Reads an id back; anything but 32 lowercase hexadecimal digits is `Invalid`.
             pub fn parse(text: &str) -> Result<Self> {
                 if is_id(text) { Ok(Self(text.to_owned())) } else { Err(malformed(stringify!($name))) }

@@ -67,7 +67,7 @@ pub struct Upload {
     pub collection: Option<collection::Name>,
     /// The whole file.
     pub size_bytes: u64,
-    /// Every part but the last.
+    /// Every part but the last; 0 for an object of the inbox, whose client chooses.
     pub part_size_bytes: u64,
     /// Where it stands.
     pub state: State,
@@ -76,9 +76,14 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// How many parts the file has.
+    /// Whether it is an object of the inbox, which has parts of any size.
+    pub fn is_of_inbox(&self) -> bool {
+        self.part_size_bytes == 0
+    }
+
+    /// How many parts the file has; 0 for an object of the inbox.
     pub fn parts(&self) -> u64 {
-        self.size_bytes.div_ceil(self.part_size_bytes)
+        if self.is_of_inbox() { 0 } else { self.size_bytes.div_ceil(self.part_size_bytes) }
     }
 
     /// The length that part `number` (1-based) must have; an unknown number is `Invalid`.
@@ -115,6 +120,8 @@ pub struct Request {
     pub collection: Option<collection::Name>,
     /// See [`Upload::size_bytes`].
     pub size_bytes: u64,
+    /// The ids of the upload and of its video, when the client's idempotency key decides them: the same request again is the same upload.
+    pub ids: Option<(UploadId, VideoId)>,
 }
 
 impl Request {
@@ -146,7 +153,13 @@ impl Request {
             let message = format!("the file has {size_bytes} bytes, this server takes at most {max_size_bytes}");
             return Err(Error::new(ErrorKind::TooLarge, "file-too-large", message));
         }
-        Ok(Self { filename, title, collection: None, size_bytes })
+        Ok(Self { filename, title, collection: None, size_bytes, ids: None })
+    }
+
+    /// The same request for an upload and a video of these ids.
+    #[must_use]
+    pub fn named(self, ids: Option<(UploadId, VideoId)>) -> Self {
+        Self { ids, ..self }
     }
 
     /// The same request for a video in this collection.
@@ -154,6 +167,12 @@ impl Request {
     pub fn in_collection(self, collection: Option<collection::Name>) -> Self {
         Self { collection, ..self }
     }
+}
+
+/// A title that someone gives a video: 1 to 200 characters without control characters, blanks taken away at its ends; else `bad-title`.
+pub fn title(text: &str) -> Result<String> {
+    let wrong = || Error::invalid("bad-title", format!("the title must have 1 to {MAX_TITLE_CHARS} characters and no control characters"));
+    line(text, MAX_TITLE_CHARS).ok_or_else(wrong)
 }
 
 fn line(text: &str, max_chars: usize) -> Option<String> {

@@ -35,6 +35,13 @@ impl State {
         }
     }
 
+    /// Reads a word that someone asks by; an unknown one is `Invalid`.
+    pub fn parse_asked(word: &str) -> Result<Self> {
+        let words = || Self::ALL.map(Self::as_str).join(", ");
+        let unknown = || Error::invalid("unknown-word", format!("{word:?} is none of: {}", words()));
+        Self::ALL.into_iter().find(|state| state.as_str() == word).ok_or_else(unknown)
+    }
+
     /// Reads the catalog's word.
     pub fn parse(word: &str) -> Result<Self> {
         Self::ALL
@@ -134,6 +141,15 @@ pub struct Video {
     pub poster_epoch: Option<i64>,
     /// Why its source was refused.
     pub refusal: Option<Refusal>,
+}
+
+/// What people may change of a video: what it is called, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placing {
+    /// See [`Video::title`].
+    pub title: String,
+    /// See [`Video::collection`].
+    pub collection: Option<super::collection::Name>,
 }
 
 /// One rendition of a version, as planned and made.

@@ -18,6 +18,7 @@ impl crate::uploads::Ledger for Ledger {
         let row = self.0.catalog.upload(upload).await?;
         must_be_open(&row)?;
         let part = self.0.catalog.upload_part(upload, u64::from(number)).await?;
+        self.0.storage.room_for_part(part.size_bytes).await?;
         let sha256 = hex::decode(&part.sha256).ok().and_then(|bytes| bytes.try_into().ok());
         let sha256 = sha256.ok_or_else(|| Error::internal("the catalog holds a malformed digest", part.sha256.clone()))?;
         let root_key_wrapped = self.0.catalog.wrapped_root_key(&row.video).await?;

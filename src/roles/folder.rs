@@ -1,6 +1,7 @@
 //! The data folder: who holds it, what lies where, and the files that tell local clients where the server is.
 
 use crate::domain::{Error, Result};
+use crate::tls::acme;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
@@ -13,6 +14,8 @@ use uuid::Uuid;
 /// A killed server's lock lives on in a child that it had just forked, until that has become ffmpeg's helper: a moment.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// Below the folder; local clients read its name in server.json.
+const PINS: &str = "tls/serving.pem";
 
 /// A data folder, locked: no other server runs on it while this lives.
 #[derive(Debug)]
@@ -21,6 +24,14 @@ pub(super) struct Folder {
     node: String,
     life: String,
     _lock: File,
+}
+
+/// Where a server is.
+pub struct Announcement<'a> {
+    pub url: &'a str,
+    pub s3_url: &'a str,
+    pub redirect_url: Option<&'a str>,
+    pub has_tls: bool,
 }
 
 impl Folder {
@@ -73,9 +84,26 @@ impl Folder {
         self.write("admin.token", &format!("{token}\n"))
     }
 
-    /// Tells local clients where the server is.
-    pub fn announce(&self, url: &str, s3_url: &str) -> Result<()> {
-        let text = json!({"url": url, "s3_url": s3_url, "pid": std::process::id(), "node": self.node});
+    /// What the ACME client keeps.
+    pub fn acme(&self) -> PathBuf {
+        self.path.join(acme::FOLDER)
+    }
+
+    /// The certificate by which local clients know this server.
+    pub fn pins(&self) -> PathBuf {
+        self.path.join(PINS)
+    }
+
+    /// Tells local clients where the server is, and, if it speaks TLS, by which certificate they know it.
+    pub fn announce(&self, server: &Announcement<'_>) -> Result<()> {
+        let Announcement { url, s3_url, redirect_url, has_tls } = server;
+        let mut text = json!({"url": url, "s3_url": s3_url, "pid": std::process::id(), "node": self.node});
+        if *has_tls {
+            text["certificate"] = json!(PINS);
+        }
+        if let Some(redirect_url) = redirect_url {
+            text["redirect_url"] = json!(redirect_url);
+        }
         self.write("server.json", &format!("{text}\n"))
     }
 

@@ -1,32 +1,64 @@
-//! The HTTP server of api and edge: the access log, and an orderly end.
+//! The HTTP server of api and edge: who asks, the access log, what browsers are told of TLS, and an orderly end.
 
-use crate::domain::{Error, Result};
+use crate::domain::Result;
 use crate::links::redact_path;
+use crate::listen::{self, Limits, Listener, Peer, Proxies};
 use axum::Router;
-use axum::extract::Request;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
+use http::HeaderValue;
+use http::header::{HOST, STRICT_TRANSPORT_SECURITY};
+use hyper::body::Incoming;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
-/// Requests that still run when the process drains get this long.
-const DRAIN: Duration = Duration::from_secs(5);
+/// The application, as connections see it.
+#[derive(Clone)]
+pub(super) struct Front {
+    app: Router,
+    proxies: Proxies,
+    hsts: Option<HeaderValue>,
+}
 
-/// Serves `app` until `shutdown`, then lets running requests finish for a while.
-pub(super) async fn serve(listener: TcpListener, app: Router, shutdown: CancellationToken) -> Result<()> {
-    let app = app.layer(from_fn(log_access)).into_make_service_with_connect_info::<SocketAddr>();
-    let drain = shutdown.clone();
-    let server = axum::serve(listener, app).with_graceful_shutdown(drain.cancelled_owned());
-    let cut_off = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(DRAIN).await;
-    };
-    tokio::select! {
-        ended = server.into_future() => ended.map_err(|error| Error::internal("the HTTP server failed", error)),
-        () = cut_off => Ok(()),
+impl Front {
+    /// `app` behind `proxies`. `hsts_max_age` is for a site that is to be asked for over HTTPS only.
+    pub(super) fn new(app: Router, proxies: Proxies, hsts_max_age: Option<Duration>) -> Self {
+        // RFC 6797 §6.1.1. Digits are always a value.
+        let hsts = hsts_max_age.and_then(|age| HeaderValue::from_str(&format!("max-age={}", age.as_secs())).ok());
+        Self { app: app.layer(from_fn(log_access)), proxies, hsts }
     }
+
+    async fn answer(self, peer: Peer, request: http::Request<Incoming>) -> Response {
+        let mut request = request.map(Body::new);
+        let is_https = self.proxies.is_https(&peer, request.headers());
+        let client = self.proxies.client(&peer, request.headers());
+        // All that follows takes this for the address of the connection, the audit log above all.
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, peer.address.port())));
+        name_host(&mut request);
+        let Ok(mut response) = self.app.oneshot(request).await;
+        // RFC 6797 §7.2: never over plain HTTP, where anyone could have written it.
+        if let Some(hsts) = self.hsts.filter(|_| is_https) {
+            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts);
+        }
+        response
+    }
+}
+
+/// HTTP/2 names the host in `:authority` (RFC 9113 §8.3.1); whoever compares origins asks for `Host`.
+fn name_host(request: &mut Request) {
+    let authority = request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    if let Some(authority) = authority.filter(|_| !request.headers().contains_key(HOST)) {
+        request.headers_mut().insert(HOST, authority);
+    }
+}
+
+/// Serves `front` until `shutdown`, then lets running requests finish for a while.
+pub(super) async fn serve(listener: Listener, front: Front, shutdown: CancellationToken) -> Result<()> {
+    listen::serve(listener, Limits::default(), move |peer, request| front.clone().answer(peer, request), shutdown).await
 }
 
 /// One line a request. Tokens in paths are hidden.

@@ -1,30 +1,32 @@
-//! The embedded S3 endpoint: s3s speaks the protocol over our own disk store. It stores announced parts and does nothing else.
+//! The embedded S3 endpoint: s3s speaks the protocol over our own disk store. Bucket `uploads` stores announced parts, bucket `inbox` makes
+//! videos of whatever comes in; there is nothing else.
 
+mod access;
+mod answer;
 mod backend;
 mod body;
 mod front;
+mod inbox;
+mod parts;
 
-use super::Ledger;
+use super::{Gate, Inbox, Ledger};
 use crate::blobs::Blobs;
 use crate::domain::{Error, Result};
 use crate::keys::Keys;
 use crate::kms::S3Credentials;
+use crate::listen::{self, Limits, Listener, Proxies};
+use access::{Guard, Peer};
 use backend::Backend;
 use body::Lent;
 use front::Front;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use inbox::Door;
+use parts::Parts;
 use s3s::Body;
-use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
@@ -33,7 +35,6 @@ const MAX_CONNECTIONS: usize = 1024;
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 const REFUSED_BODY_BYTES: u64 = 64 * 1024 * 1024;
 const REFUSED_BODY_WITHIN: Duration = Duration::from_secs(30);
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Everything the endpoint may touch.
 pub struct Endpoint {
@@ -43,10 +44,16 @@ pub struct Endpoint {
     pub keys: Keys,
     /// What may arrive, and what has.
     pub ledger: Arc<dyn Ledger>,
-    /// Verifies signatures.
+    /// Verifies the signatures of parts.
     pub credentials: S3Credentials,
+    /// Verifies people's signatures, and counts refusals.
+    pub gate: Arc<dyn Gate>,
+    /// The rows of the inbox; absent when it is closed.
+    pub inbox: Option<Arc<dyn Inbox>>,
     /// Origins whose pages may upload, such as `https://video.example.org`.
     pub allowed_origins: Vec<String>,
+    /// Whose word is believed about who asks.
+    pub proxies: Proxies,
     /// How patient the endpoint is.
     pub patience: Patience,
 }
@@ -68,83 +75,55 @@ impl Default for Patience {
 
 /// Serves `listener` until `shutdown`, then lets running requests finish for a while. A request cut off then leaves nothing behind
 /// and can be sent again.
-pub async fn serve(listener: TcpListener, endpoint: Endpoint, shutdown: CancellationToken) -> Result<()> {
+pub async fn serve(listener: impl Into<Listener>, endpoint: Endpoint, shutdown: CancellationToken) -> Result<()> {
     let drain = endpoint.patience.drain;
+    let limits = Limits { connections: MAX_CONNECTIONS, head: HEADERS_WITHIN, drain, ..Limits::default() };
     let handler = Arc::new(Handler::new(endpoint)?);
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(serve_connection(stream, handler.clone(), shutdown.clone()));
-                }
-                Err(error) => {
-                    // Out of descriptors or memory, or the client is gone already: let running requests free something.
-                    tracing::warn!(%error, "could not accept an upload connection");
-                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
-                }
-            }
-        }
-    }
-    drop(listener);
-    let drained = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(drain, drained).await.is_err() {
-        tracing::info!("cut off uploads that were still running; their clients will send those parts again");
-    }
-    Ok(())
-}
-
-async fn serve_connection(stream: TcpStream, handler: Arc<Handler>, shutdown: CancellationToken) {
-    // Answers are small and waited for.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
+    let answer = move |peer: listen::Peer, request: Request<Incoming>| {
         let handler = handler.clone();
-        async move { Ok::<_, Infallible>(handler.answer(request).await) }
-    });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
-    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+        let client = Peer(handler.proxies.client(&peer, request.headers()));
+        async move { handler.answer(request, client).await }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an upload connection broke");
-    }
+    listen::serve(listener, limits, answer, shutdown).await
 }
 
 struct Handler {
     front: Front,
     s3: S3Service,
+    gate: Arc<dyn Gate>,
+    proxies: Proxies,
     body_idle: Duration,
 }
 
 impl Handler {
     fn new(endpoint: Endpoint) -> Result<Self> {
         let front = Front::new(&endpoint.allowed_origins)?;
-        let credentials = endpoint.credentials;
-        let mut builder = S3ServiceBuilder::new(Backend::new(endpoint.blobs, endpoint.keys, endpoint.ledger));
-        builder.set_auth(SimpleAuth::from_single(credentials.access_key_id, credentials.secret_access_key.as_str()));
-        Ok(Self { front, s3: builder.build(), body_idle: endpoint.patience.body_idle })
+        let Endpoint { blobs, keys, ledger, credentials, gate, inbox, proxies, patience, .. } = endpoint;
+        let guard = Guard::new(credentials, gate.clone(), inbox.is_some());
+        let inbox = inbox.map(|rows| Door::new(blobs.clone(), keys.clone(), rows));
+        let mut builder = S3ServiceBuilder::new(Backend { parts: Parts::new(blobs, keys, ledger), inbox });
+        builder.set_auth(guard.clone());
+        builder.set_access(guard);
+        Ok(Self { front, s3: builder.build(), gate, proxies, body_idle: patience.body_idle })
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         if let Some(answer) = self.front.preflight(&request) {
             return answer;
         }
         let origin = request.headers().get(http::header::ORIGIN).cloned();
         let expects_continue = request.headers().contains_key(http::header::EXPECT);
-        let (parts, incoming) = request.into_parts();
+        let (mut parts, incoming) = request.into_parts();
+        parts.extensions.insert(peer);
         let (body, kept) = Lent::new(incoming, self.body_idle);
-        let mut answer = match front::check(&parts) {
-            Ok(()) => self.speak_s3(Request::from_parts(parts, Body::http_body_unsync(body))).await,
-            Err(refusal) => front::refuse(refusal),
+        let mut answer = match (front::wrong_region(&parts), front::check(&parts)) {
+            (Some(answer), _) => answer,
+            (None, Ok(())) => self.speak_s3(Request::from_parts(parts, Body::http_body_unsync(body))).await,
+            (None, Err(refusal)) => front::refuse(refusal),
         };
+        if let Some(reason) = refusal(&answer) {
+            self.gate.refused(peer.0, reason).await;
+        }
         // A client that is still sending reads an answer only if the connection outlives its body; one that asked first does not send.
         if !answer.status().is_success() && !expects_continue {
             kept.discard(REFUSED_BODY_BYTES, REFUSED_BODY_WITHIN).await;
@@ -163,6 +142,16 @@ impl Handler {
             answer
         })
     }
+}
+
+/// Why someone was refused, by the code in the answer (invariant 8).
+fn refusal(answer: &Response<Body>) -> Option<&'static str> {
+    if !answer.status().is_client_error() {
+        return None;
+    }
+    let text = answer.body().bytes()?;
+    let (_, rest) = std::str::from_utf8(&text).ok()?.split_once("<Code>")?;
+    access::refusal(rest.split_once("</Code>")?.0)
 }
 
 fn bad_origin(origin: &str) -> Error {

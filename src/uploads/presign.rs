@@ -1,6 +1,6 @@
 //! Presigned URLs for parts (AWS Signature Version 4 in the query). Signing is object_store's, so the same code serves a real S3.
 
-use super::{BUCKET, CHECKSUM_HEADER, MAX_EXPIRY_S};
+use super::{BUCKET, CHECKSUM_HEADER, MAX_EXPIRY_S, REGION};
 use crate::domain::ids::UploadId;
 use crate::domain::{Error, Result};
 use crate::kms::S3Credentials;
@@ -12,9 +12,6 @@ use object_store::path::Path;
 use object_store::signer::{SignedUrlOptions, Signer as _};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// The region the embedded endpoint is in: the one every client assumes.
-const REGION: &str = "us-east-1";
 
 /// A request that stores one part, ready to be sent by whoever holds it.
 #[derive(Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@ pub(super) use super::ending::{count_down, segments_left};
 use super::ffmpeg::Finished;
 use super::{State, audio, encode, probe, publish, stills};
 use crate::audit::Entry;
+use crate::blobs::Key;
 use crate::catalog::jobs::Lease;
 use crate::domain::ids::VersionId;
 use crate::domain::job::{Job, Kind};
@@ -12,8 +13,10 @@ use crate::domain::video::Refusal;
 use crate::domain::{Error, Result};
 use crate::transaction;
 use futures_util::FutureExt;
+use std::mem;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -61,6 +64,7 @@ pub(super) struct Attempt<'a> {
     pub lease: Lease,
     pub cancel: CancellationToken,
     percent: AtomicI64,
+    written: Mutex<Vec<Key>>,
 }
 
 enum End {
@@ -72,7 +76,7 @@ enum End {
 /// Runs a claimed job to its end, whatever that is, and says so in the catalog.
 pub(super) async fn run(state: &State, job: Job, shutdown: &CancellationToken) {
     let lease = Lease::of(&job);
-    let attempt = Attempt { state, job, lease, cancel: CancellationToken::new(), percent: AtomicI64::new(0) };
+    let attempt = Attempt { state, job, lease, cancel: CancellationToken::new(), percent: AtomicI64::new(0), written: Mutex::default() };
     let kind = attempt.job.kind.as_str();
     tracing::info!(job = %attempt.job.id, kind, epoch = attempt.job.epoch, video = %attempt.job.video, "job begins");
     let end = tokio::select! {
@@ -120,6 +124,26 @@ impl Attempt<'_> {
     /// Notes progress for the next heartbeat.
     pub fn progress(&self, percent: i64) {
         self.percent.store(percent.clamp(0, 99), Ordering::Relaxed);
+    }
+
+    /// Notes that a blob is about to be written: see [`Self::or_discard`].
+    pub fn writes(&self, key: &Key) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).push(key.clone());
+    }
+
+    /// Gives what `writing` gives; if it fails, the blobs that it has written go. No row points at them yet, and on a disk that is full each
+    /// attempt would take room from the next.
+    pub async fn or_discard<T>(&self, writing: impl Future<Output = Result<T>>) -> Result<T> {
+        let written = writing.await;
+        if written.is_err() {
+            let keys = mem::take(&mut *self.written.lock().unwrap_or_else(PoisonError::into_inner));
+            for key in &keys {
+                if let Err(error) = self.state.blobs.delete(key).await {
+                    tracing::warn!(job = %self.job.id, cause = %error.chain(), "could not delete what a failed attempt wrote");
+                }
+            }
+        }
+        written
     }
 
     async fn work(&self) -> Result<(), Failed> {

@@ -40,7 +40,7 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     let audio = material.plan.audio.ok_or_else(|| Error::internal("an audio job's plan has no sound", version.to_string()))?;
     let (finished, made) = encode(attempt, &material, &audio).await?;
     let written = match accept(&material, finished, made)? {
-        Some(made) => vec![write(attempt, version, &material, made).await?],
+        Some(made) => vec![attempt.or_discard(write(attempt, version, &material, made)).await?],
         None => Vec::new(),
     };
     failpoint::hit("audio-settle");

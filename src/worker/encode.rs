@@ -53,7 +53,7 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     let chunk =
         video.chunks.get(payload.chunk as usize).ok_or_else(|| Error::internal("an encode's chunk is not planned", version.to_string()))?;
     let (made, pictures) = until_accepted(attempt, &material, video, chunk).await?;
-    let written = write(attempt, version, &material, video, chunk, made).await?;
+    let written = attempt.or_discard(write(attempt, version, &material, video, chunk, made)).await?;
     failpoint::hit("settle");
     transaction!(attempt.state.catalog, |tx| {
         tx.settle(&attempt.lease).await?;

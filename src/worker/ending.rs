@@ -13,6 +13,9 @@ use crate::domain::{Error, Result};
 use crate::transaction;
 use std::time::Duration;
 
+/// Until a job that found the disk full looks again.
+const ROOM_PAUSE_MS: std::ops::Range<i64> = 2_000..8_000;
+
 /// A claimed job and the rows that are to hear of its end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ending<'a> {
@@ -54,6 +57,9 @@ impl Ending<'_> {
         }
         tracing::warn!(job = %self.job.id, cause = %error.chain(), "attempt failed");
         let failure = Failure { error: error.chain(), stderr_tail };
+        if error.is_disk_full() {
+            return self.wait_for_room(&failure).await;
+        }
         if self.job.failures + 1 >= MAX_FAILURES {
             match self.bury(&failure).await {
                 // Its death can be told later.
@@ -65,6 +71,15 @@ impl Ending<'_> {
         transaction!(self.catalog, |tx| {
             let run_at = tx.now().await? + pause_ms;
             tx.retry(&Lease::of(self.job), &failure, run_at).await
+        })
+    }
+
+    /// Nothing is wrong with the job, and another try is no use before there is room: it is put back with all its attempts (invariant 4).
+    pub async fn wait_for_room(&self, failure: &Failure) -> Result<()> {
+        let pause_ms = rand::random_range(ROOM_PAUSE_MS);
+        transaction!(self.catalog, |tx| {
+            let run_at = tx.now().await? + pause_ms;
+            tx.put_off(&Lease::of(self.job), failure, run_at).await
         })
     }
 

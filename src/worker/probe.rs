@@ -24,6 +24,8 @@ const MAX_REPORT_BYTES: usize = 4 << 20;
 const FIRST_CHUNK_PRIORITY: i64 = 5;
 const PRIORITY: i64 = 10;
 const TICKS_PER_WEIGHT: i64 = 9_000;
+/// All renditions of a lecture that was made small are rarely larger than this many times its file, whatever their caps would allow.
+const MOST_OUTPUT_PER_SOURCE: u64 = 2;
 
 /// Runs the job.
 pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
@@ -124,10 +126,12 @@ async fn settle(attempt: &Attempt<'_>, source: SourceId, facts: &Facts, plan: &P
         size: top.map(|top| (top.width, top.height)),
         truncated: plan.truncated,
     };
+    let expected_bytes = plan.most_bytes().min(facts.size_bytes.saturating_mul(MOST_OUTPUT_PER_SOURCE));
     failpoint::hit("probe-settle");
     transaction!(attempt.state.catalog, |tx| {
         tx.settle(&attempt.lease).await?;
         tx.insert_version(&version, &renditions, outline, jobs.len() as u64).await?;
+        tx.expect_bytes(&version.id, expected_bytes).await?;
         for job in &jobs {
             tx.insert_job(job).await?;
         }

@@ -56,6 +56,7 @@ impl Writer<'_> {
             index: packaged.index,
             epoch: self.epoch(),
         };
+        self.attempt.writes(&blob);
         let Digests { size_bytes, md5, sha256 } = self.attempt.state.blobs.put_new(&blob, Bytes::from(bytes)).await?;
         Ok(Segment {
             rendition: self.rendition.clone(),
@@ -78,6 +79,7 @@ impl Writer<'_> {
             rendition: self.rendition.clone(),
             epoch: self.epoch(),
         };
+        self.attempt.writes(&blob);
         let Digests { size_bytes, md5, sha256 } = self.attempt.state.blobs.put_new(&blob, Bytes::from(init.bytes)).await?;
         let (md5, sha256) = (hex::encode(md5), hex::encode(sha256));
         Ok(Init { epoch: self.attempt.job.epoch, size_bytes, md5, sha256, codecs: init.codec })

@@ -57,6 +57,9 @@ async fn keep(state: &State, shutdown: &CancellationToken) {
         if let Err(error) = end_leases(state).await {
             tracing::warn!(cause = %error.chain(), "could not end leases; it is tried again");
         }
+        if let Err(error) = state.catalog.forget_old_keys().await {
+            tracing::warn!(cause = %error.chain(), "could not forget old idempotency keys; it is tried again");
+        }
         let _ = shutdown.run_until_cancelled(tokio::time::sleep(EVERY)).await;
     }
 }

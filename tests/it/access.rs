@@ -16,12 +16,13 @@ use theatrum::catalog::audit::CountKind;
 
 const NO_ID: &str = "0123456789abcdef0123456789abcdef";
 
-/// A house with a ready video, a refused one, and an open upload, all the administrator's.
+/// A house with a ready video, a refused one, and an open upload and an S3 access key, all the administrator's.
 struct House {
     server: Server,
     ready: String,
     refused: String,
     upload: String,
+    s3_key: String,
 }
 
 /// A route that asks for an access token, and what it answers those who have one: a viewer, and an author of other videos.
@@ -43,13 +44,16 @@ impl House {
         let answer = server.publish(&page);
         assert_eq!(answer["state"], "refused", "{answer}");
         let refused = answer["video"].as_str().expect("an id").to_owned();
-        let begun = server.client(&server.admin_token()).post("/v1/uploads", &json!({"filename": "a.mp4", "size_bytes": 9})).await;
-        Self { ready, refused, upload: begun["upload"].as_str().expect("an id").to_owned(), server }
+        let admin = server.client(&server.admin_token());
+        let begun = admin.post("/v1/uploads", &json!({"filename": "a.mp4", "size_bytes": 9})).await;
+        let made = admin.post("/v1/s3-credentials", &json!({})).await;
+        let id = |value: &Value| value.as_str().expect("an id").to_owned();
+        Self { ready, refused, upload: id(&begun["upload"]), s3_key: id(&made["access_key_id"]), server }
     }
 
     /// Every route under `/v1` but `POST /v1/session`.
     fn routes(&self) -> Vec<Route> {
-        let Self { ready, refused, upload, .. } = self;
+        let Self { ready, refused, upload, s3_key, .. } = self;
         let route =
             |method: &Method, path: String, body: Value, (viewer, author)| Route { method: method.clone(), path, body, viewer, author };
         let (get, post, delete) = (&Method::GET, &Method::POST, &Method::DELETE);
@@ -59,6 +63,9 @@ impl House {
             route(get, "/v1/session".into(), none.clone(), (200, 200)),
             route(delete, "/v1/session".into(), none.clone(), (204, 204)),
             route(post, "/v1/tokens".into(), json!({"role": "admin", "subject": "eve"}), (403, 403)),
+            route(get, "/v1/s3-credentials".into(), none.clone(), (403, 200)),
+            route(post, "/v1/s3-credentials".into(), json!({"subject": "ada"}), (403, 403)),
+            route(delete, format!("/v1/s3-credentials/{s3_key}"), none.clone(), (403, 404)),
             route(post, "/v1/uploads".into(), begin, (403, 201)),
             route(get, format!("/v1/uploads/{upload}"), none.clone(), (404, 404)),
             route(post, format!("/v1/uploads/{upload}/parts"), parts, (404, 404)),
@@ -77,6 +84,8 @@ impl House {
             route(get, "/v1/events".into(), none.clone(), (200, 200)),
             route(get, format!("/v1/events?video={refused}"), none.clone(), (404, 404)),
             route(get, "/v1/jobs".into(), none.clone(), (403, 200)),
+            route(get, "/v1/quotas".into(), none.clone(), (200, 200)),
+            route(&Method::PUT, "/v1/quotas/users/otto".into(), json!({"limit_bytes": 0}), (403, 403)),
             route(get, "/v1/dead".into(), none.clone(), (403, 403)),
             route(get, format!("/v1/dead/{NO_ID}"), none.clone(), (403, 403)),
             route(post, format!("/v1/dead/{NO_ID}/redrive"), none, (403, 403)),
@@ -90,7 +99,7 @@ impl House {
 }
 
 /// Refusals counted for this machine, once at least `least` are.
-async fn refusals(server: &Server, least: i64) -> i64 {
+pub async fn refusals(server: &Server, least: i64) -> i64 {
     let (catalog, begun) = (server.catalog().await, Instant::now());
     loop {
         let counted = catalog.audit_count(CountKind::Refusal, "127.0.0.1").await.expect("a count");

@@ -3,6 +3,7 @@
 // THEATRUM_URL    where the server is            THEATRUM_TOKEN  an administrator's access token
 // THEATRUM_SAMPLE a video to upload              SCREENSHOTS     folder for the pictures
 // PATIENCE_MS     how long processing may take (default 180000)   CHROMIUM  its path (default /usr/bin/chromium)
+import { accessKeys } from './inbox.mjs';
 import { launch, part, tally } from './harness.mjs';
 import { signingIn } from './signin.mjs';
 import { uploading, uploadsSurvive } from './uploading.mjs';
@@ -14,6 +15,7 @@ try {
   await part('signing in', () => signingIn(browser));
   const found = {};
   await part('uploading', async () => Object.assign(found, await uploading(browser)));
+  await part('access keys', () => accessKeys(browser));
   await part('uploads survive', () => uploadsSurvive(browser));
   if (found.video) {
     await part('watching', () => watching(browser, found.video));

@@ -2,16 +2,19 @@
 //!
 //! [`VideoPackager`] takes the byte stream of one rendition of one chunk, [`AudioPackager`] that of the whole sound. Nothing of ffmpeg's
 //! container survives: sample data, parameter sets and sizes are taken, every box is written anew (ISO/IEC 23000-19 §7).
+//! The way back, for those who want one file, is [`Layout`].
 
 mod audio;
 mod boxes;
 mod fragment;
 mod init;
+mod progressive;
 mod reader;
 mod video;
 
 pub use audio::{AudioPackager, EncodedAudio};
 pub use init::Init;
+pub use progressive::{Layout, Piece, SegmentHead, Track};
 pub use reader::{FragmentReader, Sample, TrackConfig};
 pub use video::{EncodedVideo, VideoPackager};
 

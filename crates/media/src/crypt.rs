@@ -1,6 +1,6 @@
 //! Content keys and segment encryption: HLS AES-128 (RFC 8216 §4.3.2.4, §5.2).
 
-use aws_lc_rs::cipher::{AES_128, EncryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey};
+use aws_lc_rs::cipher::{AES_128, DecryptingKey, DecryptionContext, EncryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use aws_lc_rs::iv::FixedLength;
@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes of a root key.
 pub const ROOT_KEY_BYTES: usize = 32;
+/// Bytes of a cipher block.
+pub const BLOCK_BYTES: usize = 16;
 /// Segments that share one content key.
 pub const KEY_PERIOD: u32 = 10;
 
@@ -75,12 +77,27 @@ impl ContentKey {
     /// number, as players assume when the playlist names none.
     pub fn encrypt(&self, media_sequence: u64, segment: &mut Vec<u8>) -> Result<(), CryptError> {
         let failed = |_| CryptError("encrypting a segment");
-        let iv = EncryptionContext::Iv128(FixedLength::from(u128::from(media_sequence).to_be_bytes()));
+        let iv = EncryptionContext::Iv128(FixedLength::from(initial_vector(media_sequence)));
         let key = UnboundCipherKey::new(&AES_128, &self.0).map_err(failed)?;
         let key = PaddedBlockEncryptingKey::cbc_pkcs7(key).map_err(failed)?;
         key.less_safe_encrypt(segment, iv).map_err(failed)?;
         Ok(())
     }
+
+    /// Decrypts whole blocks from the middle of a segment in place: `previous` is the block of ciphertext before them, or the segment's
+    /// [`initial_vector`]. The padding, if the last block is among them, stays.
+    pub fn decrypt_blocks(&self, previous: [u8; BLOCK_BYTES], blocks: &mut [u8]) -> Result<(), CryptError> {
+        let failed = |_| CryptError("decrypting a segment");
+        let key = UnboundCipherKey::new(&AES_128, &self.0).map_err(failed)?;
+        let key = DecryptingKey::cbc(key).map_err(failed)?;
+        key.decrypt(blocks, DecryptionContext::Iv128(FixedLength::from(previous))).map_err(failed)?;
+        Ok(())
+    }
+}
+
+/// What stands in for the block before the first: the media sequence number as a 128-bit big-endian number (RFC 8216 §5.2).
+pub fn initial_vector(media_sequence: u64) -> [u8; BLOCK_BYTES] {
+    u128::from(media_sequence).to_be_bytes()
 }
 
 impl Digests {
@@ -107,6 +124,22 @@ mod tests {
         let mut segment = b"a segment of thirty-three octets!".to_vec();
         key.encrypt(42, &mut segment).unwrap();
         assert_eq!(hex(&segment), "4d6d8ce171ecc7c3dbd528599402917cc93aa4a0c4706f2d58794c27ad86d234b37c4dd0f9a5bbc408c035f18bd7ea53");
+    }
+
+    #[test]
+    fn any_run_of_blocks_can_be_decrypted_alone() {
+        let key = ContentKey::from_bytes([7; 16]);
+        let plain: Vec<u8> = (0..100).collect();
+        let mut segment = plain.clone();
+        key.encrypt(3, &mut segment).unwrap();
+        for (first, end) in [(0, 1), (0, 7), (2, 5), (6, 7)] {
+            let before = first * BLOCK_BYTES;
+            let previous = if first == 0 { initial_vector(3) } else { segment[before - BLOCK_BYTES..before].try_into().unwrap() };
+            let mut blocks = segment[before..end * BLOCK_BYTES].to_vec();
+            key.decrypt_blocks(previous, &mut blocks).unwrap();
+            let padded = [plain.as_slice(), &[12; 12]].concat();
+            assert_eq!(blocks, padded[before..end * BLOCK_BYTES], "{first}..{end}");
+        }
     }
 
     #[test]

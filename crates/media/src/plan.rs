@@ -6,6 +6,9 @@ use crate::time::{Rational, ticks_to_seconds};
 use crate::timeline::{self, Chunk, Segment};
 use serde::{Deserialize, Serialize};
 
+/// Of the one rendition of the sound, its fragments' headers included.
+const AUDIO_KBPS: u64 = 144;
+
 /// What is made of a source: renditions, their common timeline, the jobs that make them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -122,6 +125,14 @@ impl Plan {
         }
     }
 
+    /// What all renditions take on the disk if each keeps to its cap.
+    pub fn most_bytes(&self) -> u64 {
+        let caps = self.video.iter().flat_map(|video| &video.renditions).map(|rendition| u64::from(rendition.maxrate_kbps));
+        let kbps = caps.chain(self.audio.iter().map(|_| AUDIO_KBPS)).fold(0, u64::saturating_add);
+        let seconds = ticks_to_seconds(self.duration_ticks).max(0.0).ceil() as u64;
+        kbps.saturating_mul(125).saturating_mul(seconds)
+    }
+
     /// Length in milliseconds, for people.
     pub fn duration_ms(&self) -> u64 {
         (ticks_to_seconds(self.duration_ticks) * 1000.0).round().max(0.0) as u64
@@ -184,6 +195,12 @@ mod tests {
         assert_eq!((chunks[1].first_picture, chunks[1].end_picture), (3360, 6720));
         assert_eq!(chunks[1].near_ticks, Some(2000 * 90 + 12_600));
         assert_eq!(serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
+    }
+
+    #[test]
+    fn a_plan_takes_no_more_than_its_caps_allow() {
+        let plan = Plan::new(&facts(video(1280, 720)), 2);
+        assert_eq!(plan.most_bytes(), 10 * (800 + 1400 + 2800) * 125);
     }
 
     #[test]

@@ -7,16 +7,27 @@ use std::path::{Path, PathBuf};
 /// Set to write the checked-in document anew: `scripts/api` does.
 const WRITE: &str = "THEATRUM_WRITE_API";
 /// The rooms whose errors reach clients of the API.
-const HEARD: [&str; 11] = ["api", "audit", "catalog", "domain", "ingest", "keys", "library", "links", "policy", "problem", "recent"];
+const HEARD: [&str; 12] =
+    ["api", "audit", "catalog", "domain", "ingest", "keys", "library", "links", "policy", "problem", "recent", "storage"];
 /// Codes in those rooms that never reach a client, and why.
 const UNHEARD: &[(&str, &str)] = &[
     ("already-exists", "a key of ours that is not new: the caller of the statement knows what it means"),
+    ("bad-checksum-algorithm", "the S3 endpoint's, which answers with codes of its own"),
+    ("bad-checksum-type", "the S3 endpoint's"),
+    ("bad-key", "the S3 endpoint's"),
     ("catalog-newer", "the server does not start"),
     ("catalog-url", "the server does not start"),
+    ("checksum-algorithm", "the S3 endpoint's"),
+    ("checksum-mismatch", "the S3 endpoint's"),
+    ("checksum-type", "the S3 endpoint's"),
     ("init-adopted", "a worker's"),
+    ("invalid-part", "the S3 endpoint's"),
     ("not-processing", "a worker's"),
+    ("object-size", "the S3 endpoint's"),
     ("page-missing", "the page's own files are no route of the API"),
+    ("part-order", "the S3 endpoint's"),
     ("part-superseded", "the S3 endpoint's, which answers with codes of its own"),
+    ("part-too-small", "the S3 endpoint's"),
     ("segment-adopted", "a worker's"),
     ("signing-key", "the server does not start"),
     ("stale-epoch", "a worker's"),
@@ -145,6 +156,8 @@ fn collect(path: &Path, codes: &mut BTreeSet<String>) {
         "Problem::new(",
         "fn not_found(",
         "fn internal(",
+        "fn insufficient_storage(",
+        "fn quota_exceeded(",
         "fn unavailable(",
         "=> (\"token-",
     ] {
@@ -153,8 +166,10 @@ fn collect(path: &Path, codes: &mut BTreeSet<String>) {
             codes.extend(first_code(&rest[..rest.len().min(rest.floor_char_boundary(260))]));
         }
     }
-    for (at, _) in text.match_indices("BUSY: &str = ") {
-        codes.extend(first_code(&text[at..]));
+    for constant in ["BUSY: &str = ", "DISK_FULL: &str = "] {
+        for (at, _) in text.match_indices(constant) {
+            codes.extend(first_code(&text[at..]));
+        }
     }
 }
 

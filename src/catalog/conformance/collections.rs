@@ -1,7 +1,7 @@
 //! Collections: made once, however many name them at once, and seen by those who see a video in them.
 
 use super::{Db, at_once, on_both_databases, upload_of};
-use crate::catalog::videos::{Listing, Unready};
+use crate::catalog::videos::{Filter, Listing, Unready};
 use crate::domain::Result;
 use crate::domain::collection::Name;
 use crate::domain::ids::VideoId;
@@ -31,7 +31,12 @@ impl Db {
     }
 
     async fn listed_in(&self, collection: &str) -> Result<Vec<VideoId>> {
-        let listing = Listing { unready: Unready::Everyones, collection: Some(name(collection)), before: None, limit: 10 };
+        let listing = Listing {
+            unready: Unready::Everyones,
+            filter: Filter { collection: Some(name(collection)), ..Filter::NONE },
+            before: None,
+            limit: 10,
+        };
         Ok(self.catalog.videos(&listing).await?.into_iter().map(|video| video.id).collect())
     }
 }

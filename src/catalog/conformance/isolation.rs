@@ -2,7 +2,7 @@
 
 use super::{Db, Place, at_once, is_missing, on_both_databases, upload_of};
 use crate::catalog::Catalog;
-use crate::catalog::videos::{Listing, Unready};
+use crate::catalog::videos::{Filter, Listing, Unready};
 use crate::domain::ids::VideoId;
 use crate::domain::{Error, ErrorKind, Result};
 use crate::{args, transaction};
@@ -22,7 +22,7 @@ on_both_databases!(
     a_defect_is_no_outage,
 );
 
-const ALL: Listing = Listing { unready: Unready::Everyones, collection: None, before: None, limit: 1_000 };
+const ALL: Listing = Listing { unready: Unready::Everyones, filter: Filter::NONE, before: None, limit: 1_000 };
 
 async fn a_failed_body_leaves_nothing(db: &Db) -> Result<()> {
     let upload = upload_of("ada");

@@ -248,7 +248,7 @@ async fn jobs_are_listed_by_state_video_and_owner(db: &Db) -> Result<()> {
     let (adas, bobs) = (db.video_of("ada").await?, db.video_of("bob").await?);
     let (old, new, other) = (db.job(probe_of(&adas)).await?, db.job(probe_of(&adas)).await?, db.job(probe_of(&bobs)).await?);
     let listed = |state: Option<State>, video: Option<&VideoId>, owner: Option<&str>| {
-        let listing = Listing { state, video: video.cloned(), owner: owner.map(str::to_owned) };
+        let listing = Listing { state, video: video.cloned(), owner: owner.map(str::to_owned), ..Listing::default() };
         async move { Ok::<_, crate::domain::Error>(db.catalog.jobs(&listing).await?.into_iter().map(|job| job.id).collect::<Vec<_>>()) }
     };
     assert_eq!(listed(None, None, None).await?, [&other, &new, &old].map(JobId::clone));
@@ -258,6 +258,13 @@ async fn jobs_are_listed_by_state_video_and_owner(db: &Db) -> Result<()> {
     db.claim(LONG_MS).await?;
     assert_eq!(listed(Some(State::Running), None, None).await?, std::slice::from_ref(&old));
     assert_eq!(listed(Some(State::Running), Some(&bobs), None).await?, []);
+    let narrowed = |kind, before: Option<&JobId>, limit| {
+        let listing = Listing { kind, before: before.cloned(), limit, ..Listing::default() };
+        async move { Ok::<_, crate::domain::Error>(db.catalog.jobs(&listing).await?.into_iter().map(|job| job.id).collect::<Vec<_>>()) }
+    };
+    assert_eq!(narrowed(Some(Kind::Encode), None, None).await?, []);
+    assert_eq!(narrowed(Some(Kind::Probe), None, Some(2)).await?, [&other, &new].map(JobId::clone));
+    assert_eq!(narrowed(None, Some(&new), None).await?, std::slice::from_ref(&old));
     assert!(is_missing(&db.catalog.job(&JobId::new()).await));
     Ok(())
 }

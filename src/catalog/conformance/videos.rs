@@ -1,16 +1,18 @@
 //! Videos: how the library lists them, and how each of their states is left.
 
 use super::{Db, is_conflict, is_missing, on_both_databases, rendition};
-use crate::catalog::videos::{Listing, Unready};
+use crate::catalog::videos::{Filter, Listing, Unready};
 use crate::domain::Result;
 use crate::domain::ids::{VersionId, VideoId};
 use crate::domain::job::{Kind, NewJob};
-use crate::domain::video::{Refusal, Stage, State};
+use crate::domain::video::{Placing, Refusal, Stage, State};
 use crate::transaction;
 
 on_both_databases!(
     the_newest_video_comes_first_and_a_cursor_goes_on,
     a_listing_holds_ready_videos_and_its_owners,
+    a_filter_narrows_a_listing,
+    an_edit_is_seen_by_what_lists_and_searches,
     a_refused_video_says_why_and_is_purged_later,
     a_failed_video_may_be_refused_and_a_ready_one_may_not,
     a_deleted_video_is_gone_and_purged_at_once,
@@ -21,7 +23,7 @@ on_both_databases!(
     the_poster_is_the_last_one_written,
 );
 
-const ALL: Listing = Listing { unready: Unready::Everyones, collection: None, before: None, limit: 100 };
+const ALL: Listing = Listing { unready: Unready::Everyones, filter: Filter::NONE, before: None, limit: 100 };
 
 async fn listed(db: &Db, listing: &Listing) -> Result<Vec<VideoId>> {
     Ok(db.catalog.videos(listing).await?.into_iter().map(|video| video.id).collect())
@@ -44,6 +46,50 @@ async fn the_newest_video_comes_first_and_a_cursor_goes_on(db: &Db) -> Result<()
     assert_eq!(pages, [&ids[..2], &ids[2..4], &ids[4..]]);
     assert_eq!(listed(db, &Listing { limit: u64::MAX, ..ALL }).await?, ids);
     assert_eq!(listed(db, &Listing { limit: 0, ..ALL }).await?, []);
+    Ok(())
+}
+
+async fn filtered(db: &Db, filter: Filter) -> Result<Vec<VideoId>> {
+    listed(db, &Listing { filter, ..ALL }).await
+}
+
+async fn a_filter_narrows_a_listing(db: &Db) -> Result<()> {
+    let mut titled = Vec::new();
+    for title in ["Über 100 % Herz", "under_score", "ÜBER das Herz"] {
+        let upload = crate::domain::upload::Upload { title: title.to_owned(), ..super::upload_of("ada") };
+        transaction!(db.catalog, |tx| tx.insert_video(&upload).await)?;
+        titled.insert(0, upload.video);
+    }
+    let bobs = db.video_of("bob").await?;
+    for (part, expected) in [("über", vec![0, 2]), ("HERZ", vec![0, 2]), ("100 %", vec![2]), ("%", vec![2]), ("_", vec![1]), ("!", vec![])]
+    {
+        let expected: Vec<_> = expected.into_iter().map(|at: usize| titled[at].clone()).collect();
+        assert_eq!(filtered(db, Filter { title: Some(part.to_owned()), ..Filter::NONE }).await?, expected, "{part}");
+    }
+    let mine = |owner: &str| Filter { owner: Some(owner.to_owned()), ..Filter::NONE };
+    assert_eq!(filtered(db, mine("bob")).await?, std::slice::from_ref(&bobs));
+    assert_eq!(filtered(db, mine("Bob")).await?, []);
+    let in_state = |state| Filter { state: Some(state), ..Filter::NONE };
+    assert_eq!(filtered(db, in_state(State::Processing)).await?.len(), 4);
+    assert_eq!(filtered(db, in_state(State::Deleted)).await?, [], "what is deleted is in no list");
+    let made = db.catalog.video(&bobs).await?.created_at;
+    assert_eq!(filtered(db, Filter { created_after: Some(made), created_before: Some(made), ..Filter::NONE }).await?, []);
+    assert_eq!(filtered(db, Filter { created_after: Some(made + 1), ..Filter::NONE }).await?, []);
+    assert_eq!(filtered(db, Filter { created_before: Some(made + 1), ..Filter::NONE }).await?.len(), 4);
+    Ok(())
+}
+
+async fn an_edit_is_seen_by_what_lists_and_searches(db: &Db) -> Result<()> {
+    let video = db.video_of("ada").await?;
+    let collection = Some(crate::domain::collection::Name::parse("Cardiology")?);
+    let to = Placing { title: "Ärzte".to_owned(), collection: collection.clone() };
+    transaction!(db.catalog, |tx| tx.place(&video, &to).await)?;
+    assert_eq!(transaction!(db.catalog, |tx| tx.placing(&video).await)?, to);
+    let found = Filter { title: Some("äRZ".to_owned()), collection, ..Filter::NONE };
+    assert_eq!(filtered(db, found.clone()).await?, std::slice::from_ref(&video));
+    transaction!(db.catalog, |tx| tx.place(&video, &Placing { collection: None, ..to.clone() }).await)?;
+    assert_eq!(filtered(db, found).await?, []);
+    assert!(is_missing(&transaction!(db.catalog, |tx| tx.placing(&VideoId::new()).await)));
     Ok(())
 }
 

@@ -176,6 +176,17 @@ pub struct VideoPage {
     pub next_cursor: Option<String>,
 }
 
+/// What is to change of a video; what is absent stays.
+#[derive(Debug, Default, Serialize)]
+pub struct VideoChanges<'a> {
+    /// Another title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<&'a str>,
+    /// Another collection; null for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collection: Option<Option<&'a Name>>,
+}
+
 /// A session for watching.
 #[derive(Debug, Deserialize)]
 pub struct Playback {
@@ -183,11 +194,14 @@ pub struct Playback {
     pub playback_url: String,
 }
 
-/// A list of jobs.
+/// A page of jobs.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct JobList {
     /// The jobs.
     pub jobs: Vec<Job>,
+    /// Where the next page begins, if there is one.
+    #[serde(default, skip_serializing)]
+    pub next_cursor: Option<String>,
 }
 
 /// A job.
@@ -225,11 +239,14 @@ pub struct Job {
     pub last_error: Option<String>,
 }
 
-/// All dead letters.
+/// A page of dead letters.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DeadList {
     /// The letters.
     pub dead: Vec<DeadLetter>,
+    /// Where the next page begins, if there is one.
+    #[serde(default, skip_serializing)]
+    pub next_cursor: Option<String>,
 }
 
 /// A job that failed for good; cause, stderr_tail and payload only when asked for by its id.
@@ -267,6 +284,28 @@ pub struct Redriven {
     pub state: String,
 }
 
+/// What a user or a collection has, and may have.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Quota {
+    /// `user` or `collection`.
+    pub kind: String,
+    /// Whose it is.
+    pub name: String,
+    /// What counts towards it.
+    pub used_bytes: u64,
+    /// The limit, where there is one.
+    pub limit_bytes: Option<u64>,
+    /// Whether it is that of the settings.
+    pub is_default: bool,
+}
+
+/// A list of quotas.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct QuotaList {
+    /// Users first, by name.
+    pub quotas: Vec<Quota>,
+}
+
 /// The request for a token.
 #[derive(Debug, Serialize)]
 pub struct NewToken<'a> {
@@ -290,6 +329,57 @@ pub struct IssuedToken {
     pub subject: String,
     /// When it expires.
     pub expires_at: i64,
+}
+
+/// The request for an access key to the inbox.
+#[derive(Debug, Serialize)]
+pub struct NewS3Credential<'a> {
+    /// Whose key it is; the caller's when it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<&'a str>,
+    /// The folder it is good for; all of the inbox when it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<&'a str>,
+}
+
+/// An access key to the inbox.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct S3Credential {
+    /// Its name.
+    pub access_key_id: String,
+    /// Whose it is.
+    pub subject: String,
+    /// What they may do.
+    pub role: String,
+    /// The folder it is good for.
+    pub prefix: String,
+    /// When it was made.
+    pub created_at: i64,
+}
+
+/// An access key that was just made.
+#[derive(Serialize, Deserialize)]
+pub struct MadeS3Credential {
+    /// The key.
+    #[serde(flatten)]
+    pub key: S3Credential,
+    /// Its secret.
+    pub secret_access_key: String,
+    /// Where the S3 endpoint is.
+    pub endpoint_url: String,
+    /// The bucket to put files into.
+    pub bucket: String,
+}
+
+/// Access keys, newest first.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct S3CredentialList {
+    /// The keys.
+    pub credentials: Vec<S3Credential>,
+    /// Where the S3 endpoint is.
+    pub endpoint_url: String,
+    /// The bucket to put files into.
+    pub bucket: String,
 }
 
 /// Who the caller is.

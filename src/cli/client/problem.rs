@@ -4,6 +4,9 @@ use crate::cli::failure::Failure;
 use reqwest::{Response, StatusCode, header::LOCATION};
 use serde::Deserialize;
 
+/// What a repeated request hears whose first try has not ended yet.
+const STILL_RUNS: &str = "idempotency-in-progress";
+
 #[derive(Deserialize)]
 struct Problem {
     code: String,
@@ -40,7 +43,8 @@ fn api_failure(status: StatusCode, body: &[u8]) -> Failure {
         }
         Err(_) => Failure::new(format!("http-{}", status.as_u16()), format!("the server answered {}", reason(status))),
     };
-    failure.with_status(status.as_u16()).with_retryable(is_retryable(status))
+    let is_retryable = is_retryable(status) || failure.code() == STILL_RUNS;
+    failure.with_status(status.as_u16()).with_retryable(is_retryable)
 }
 
 fn storage_failure(status: StatusCode, body: &str) -> Failure {
@@ -96,6 +100,12 @@ mod tests {
         let failure = api_failure(StatusCode::INSUFFICIENT_STORAGE, body);
         assert_eq!(failure.to_string(), "there is no room: delete videos (insufficient-storage)");
         assert!(!failure.is_retryable());
+    }
+
+    #[test]
+    fn a_request_whose_first_try_still_runs_is_repeated() {
+        let body = br#"{"status":409,"code":"idempotency-in-progress","detail":"ask again"}"#;
+        assert!(api_failure(StatusCode::CONFLICT, body).is_retryable());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The HTTP clients below the API client: proxies for far hosts, never for this machine.
 
+use crate::cli::connection::Connection;
 use crate::cli::failure::Failure;
 use reqwest::{Client, ClientBuilder, Url, redirect};
 use std::net::IpAddr;
@@ -9,30 +10,40 @@ use std::time::Duration;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Three pools of connections, each made when first needed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Transport {
+    connection: Connection,
     near: OnceLock<Client>,
     near_tls: OnceLock<Client>,
     far: OnceLock<Client>,
 }
 
 impl Transport {
+    /// No connections yet. Those by TLS will believe whom `connection` says.
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { connection, near: OnceLock::new(), near_tls: OnceLock::new(), far: OnceLock::new() }
+    }
+
     /// The client for `url`. A proxy of the environment would only lead away from this machine.
     pub(super) fn client(&self, url: &Url) -> Result<&Client, Failure> {
         match (is_loopback(url), url.scheme()) {
             // Without root certificates, so that a machine that has none can still talk to itself.
-            (true, "http") => made(&self.near, || base().no_proxy().tls_certs_only([])),
-            (true, _) => made(&self.near_tls, || base().no_proxy()),
-            (false, _) => made(&self.far, base),
+            (true, "http") => made(&self.near, || Ok(base().no_proxy().tls_certs_only([]))),
+            (true, _) => made(&self.near_tls, || Ok(self.secure()?.no_proxy())),
+            (false, _) => made(&self.far, || self.secure()),
         }
+    }
+
+    fn secure(&self) -> Result<ClientBuilder, Failure> {
+        Ok(base().tls_backend_preconfigured(self.connection.trust().client_config()?))
     }
 }
 
-fn made(slot: &OnceLock<Client>, builder: impl FnOnce() -> ClientBuilder) -> Result<&Client, Failure> {
+fn made(slot: &OnceLock<Client>, builder: impl FnOnce() -> Result<ClientBuilder, Failure>) -> Result<&Client, Failure> {
     if let Some(client) = slot.get() {
         return Ok(client);
     }
-    let client = builder().build().map_err(|error| {
+    let client = builder()?.build().map_err(|error| {
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
         Failure::new("no-http-client", format!("could not set up HTTPS ({cause}): install the package ca-certificates"))
     })?;

@@ -10,15 +10,23 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::SystemTime;
 
+/// What is at the addresses of the settings.
+pub(super) struct Ports {
+    pub(super) checks: Vec<Check>,
+    /// Whether the server of the data folder is.
+    pub(super) is_running: bool,
+}
+
 /// Whether a server runs on `data` already, or could listen where it shall.
-pub(super) async fn examine(data: &Path, addresses: [SocketAddr; 2]) -> Vec<Check> {
-    let connection = Connection::Local { data: data.to_owned() };
+pub(super) async fn examine(data: &Path, addresses: &[SocketAddr]) -> Ports {
+    let connection = Connection::Local { data: data.to_owned(), ca_file: None };
     if let Ok(endpoint) = connection.endpoint()
         && Client::new(connection).is_alive(&endpoint.url).await
     {
-        return vec![Check::ok("ports", format!("the server of this data folder answers at {}", endpoint.url))];
+        let checks = vec![Check::ok("ports", format!("the server of this data folder answers at {}", endpoint.url))];
+        return Ports { checks, is_running: true };
     }
-    addresses.into_iter().map(port).collect()
+    Ports { checks: addresses.iter().copied().map(port).collect(), is_running: false }
 }
 
 fn port(address: SocketAddr) -> Check {
@@ -83,7 +91,7 @@ mod tests {
         let address = taken.local_addr().expect("bound");
         let free = "127.0.0.1:0".parse().expect("an address");
         let data = tempfile::tempdir().expect("folder");
-        let checks = examine(data.path(), [address, free]).await;
+        let checks = examine(data.path(), &[address, free]).await.checks;
         assert_eq!(checks.iter().map(|check| check.status).collect::<Vec<_>>(), [Status::Fail, Status::Ok]);
     }
 

@@ -40,7 +40,7 @@ impl Bench {
     }
 
     fn run(&self, wait: Wait) -> Run {
-        let client = Client::new(Connection::Local { data: self.data() });
+        let client = Client::new(Connection::Local { data: self.data(), ca_file: None });
         Run::new(client, Board::silent(), About::default(), wait, Some(self.states()))
     }
 

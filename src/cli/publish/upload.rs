@@ -14,6 +14,7 @@ use crate::domain::ids::{UploadId, VideoId};
 use crate::domain::video::{Refusal, State};
 use std::cell::RefCell;
 use std::path::Path;
+use uuid::Uuid;
 
 /// How often parts may vanish between their receipt and `finish` before something is wrong.
 const ROUNDS: u32 = 3;
@@ -119,7 +120,9 @@ impl Publication<'_> {
         let (filename, size_bytes) = (self.file.name(), self.file.size_bytes());
         let About { title, collection } = &self.run.about;
         let wanted = NewUpload { filename, size_bytes, title: title.as_deref(), collection: collection.as_ref() };
-        let begun = self.patience.keep_trying(async || self.run.client.begin_upload(&wanted).await).await?;
+        // One key for all tries: a lost answer makes no second upload.
+        let key = Uuid::new_v4();
+        let begun = self.patience.keep_trying(async || self.run.client.begin_upload(&wanted, &key).await).await?;
         if let Some(Err(error)) = slot.as_mut().map(|slot| slot.remember(&begun.upload)) {
             self.progress.note(&format!("an interruption cannot be resumed: {error}"));
         }

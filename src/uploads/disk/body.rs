@@ -1,5 +1,6 @@
 //! A request body that is lent to s3s: its owner gets back what was not read, and nobody waits for it forever.
 
+use super::answer::STALLED;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -47,7 +48,7 @@ impl Body for Lent {
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         ready!(self.deadline.as_mut().poll(cx));
-        Poll::Ready(Some(Err(Box::new(io::Error::new(io::ErrorKind::TimedOut, "the client stopped sending")))))
+        Poll::Ready(Some(Err(Box::new(io::Error::new(io::ErrorKind::TimedOut, STALLED)))))
     }
 
     fn is_end_stream(&self) -> bool {

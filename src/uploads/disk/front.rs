@@ -2,7 +2,7 @@
 
 use super::bad_origin;
 use crate::domain::Result;
-use crate::uploads::{CHECKSUM_HEADER, MAX_EXPIRY_S};
+use crate::uploads::{CHECKSUM_HEADER, MAX_EXPIRY_S, REGION};
 use axum::extract::Query;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
@@ -10,11 +10,15 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use s3s::region::Region;
 use s3s::{Body, S3Error, S3ErrorCode, s3_error};
 
 const METHODS: HeaderValue = HeaderValue::from_static("PUT");
 const HEADERS: HeaderValue = HeaderValue::from_static("content-length, content-md5, content-type, x-amz-checksum-sha256");
 const EXPOSED: HeaderValue = HeaderValue::from_static("etag, x-amz-checksum-sha256");
+const INBOX_PATH: &str = "/inbox/";
+/// S3's own words: clients that know both signatures try the other one when they read them.
+const OLD_SIGNATURE: &str = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.";
 const REMEMBER_S: HeaderValue = HeaderValue::from_static("3600");
 
 /// The cross-origin rules (Fetch standard, CORS protocol).
@@ -70,23 +74,41 @@ pub(super) fn check(request: &Parts) -> Result<(), S3Error> {
     let value = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let header = |name| request.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
     if value("AWSAccessKeyId").is_some() || value("Signature").is_some() || header(AUTHORIZATION).starts_with(b"AWS ") {
-        return Err(s3_error!(InvalidRequest, "signature version 2 is not supported; use AWS4-HMAC-SHA256"));
+        return Err(s3_error!(InvalidRequest, "{OLD_SIGNATURE}"));
     }
-    if header(CONTENT_TYPE).starts_with(b"multipart/") {
-        return Err(s3_error!(NotImplemented, "form uploads are not supported; use presigned parts"));
+    if request.method == Method::POST && header(CONTENT_TYPE).starts_with(b"multipart/") {
+        return Err(s3_error!(NotImplemented, "form uploads are not supported; use PUT"));
     }
     let presigned = value("X-Amz-Signature").is_some();
     let expires_s = value("X-Amz-Expires").and_then(|text| text.parse::<u64>().ok());
     if presigned && !expires_s.is_some_and(|expires_s| (1..=MAX_EXPIRY_S).contains(&expires_s)) {
         return Err(s3_error!(AuthorizationQueryParametersError, "X-Amz-Expires must be between 1 second and a week"));
     }
-    let is_part = request.method == Method::PUT && value("uploadId").is_some();
+    // By the path as it is written: an inbox that is spelled in another way is none.
+    let is_part = request.method == Method::PUT && value("uploadId").is_some() && !request.uri.path().starts_with(INBOX_PATH);
     let signs_checksum = value("X-Amz-SignedHeaders").is_some_and(|names| names.split(';').any(|name| name == CHECKSUM_HEADER));
     let sent_checksums = request.headers.get_all(CHECKSUM_HEADER).iter().count();
     if is_part && !(presigned && signs_checksum && sent_checksums == 1) {
         return Err(s3_error!(AccessDenied, "parts need a presigned url that signs x-amz-checksum-sha256, and that header"));
     }
     Ok(())
+}
+
+/// The answer to a signature for what cannot be a region: some clients sign for `US` until they hear better, from this very answer.
+pub(super) fn wrong_region(request: &Parts) -> Option<Response<Body>> {
+    let scope = request.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once("Credential=")?.1;
+    let region = scope.split(',').next()?.split('/').nth(2)?;
+    if Region::new(region.into()).is_ok() {
+        return None;
+    }
+    let message = format!("The authorization header is malformed; the region is wrong; expecting '{REGION}'");
+    let text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>AuthorizationHeaderMalformed</Code><Message>{message}</Message><Region>{REGION}</Region></Error>"
+    );
+    let mut answer = Response::new(Body::from(text));
+    *answer.status_mut() = StatusCode::BAD_REQUEST;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    Some(answer)
 }
 
 /// The answer to a request that is refused with `error`.

@@ -3,7 +3,7 @@
 use super::super::fixture::{LONG_MS, catalog, claim, version};
 use super::*;
 use crate::catalog::jobs::Listing;
-use crate::domain::job::{Kind, State};
+use crate::domain::job::{Kind, MAX_CLAIMS, State};
 use crate::domain::video::State as VideoState;
 
 fn refusal() -> Refusal {
@@ -66,6 +66,25 @@ async fn a_death_that_cannot_be_told_is_told_later() {
     job.failures = MAX_FAILURES;
     ending(&catalog, &job).fail(&Error::unavailable("no room", "test"), None).await.expect("buried");
     assert_eq!(states(&catalog).await, [(Kind::Encode, State::Dead)]);
+}
+
+/// invariant 4: every job ends: one that finds the disk full waits for room with all its attempts, however long that takes, and is done then.
+#[tokio::test]
+async fn a_full_disk_uses_up_no_attempt() {
+    let (_folder, catalog) = catalog().await;
+    version(&catalog, &[Kind::Encode]).await;
+    for _ in 0..2 * MAX_CLAIMS {
+        let job = claim(&catalog, LONG_MS).await;
+        ending(&catalog, &job).fail(&Error::disk_full("the disk is full"), None).await.expect("put off");
+        let job = catalog.job(&job.id).await.expect("a job");
+        assert_eq!((job.state, job.failures, job.last_error.as_deref()), (State::Queued, 0, Some("the disk is full")));
+        assert!(transaction!(catalog, |tx| tx.claim("node/1", LONG_MS, false).await).expect("rows").is_none(), "it waits");
+        transaction!(catalog, |tx| tx.execute("UPDATE jobs SET run_at = 0", Vec::new()).await).expect("due");
+        transaction!(catalog, |tx| tx.bury_expired().await).expect("nothing to bury");
+    }
+    let job = claim(&catalog, LONG_MS).await;
+    transaction!(catalog, |tx| tx.settle(&Lease::of(&job)).await).expect("settled");
+    assert_eq!(catalog.job(&job.id).await.expect("a job").last_error, None);
 }
 
 /// invariant 2: leases are fenced: whoever lost the lease says nothing at all.

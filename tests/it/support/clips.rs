@@ -18,6 +18,11 @@ pub fn long_clip(folder: &Path, name: &str) -> PathBuf {
     film(folder, name, "testsrc2=s=1280x720:r=25:d=60", 60)
 }
 
+/// As [`clip`], of 640×360 and so restless that its renditions are a few hundred kilobytes each.
+pub fn busy_clip(folder: &Path, name: &str) -> PathBuf {
+    film(folder, name, "testsrc2=s=640x360:r=25:d=6,noise=alls=60:allf=t", 6)
+}
+
 /// [`clip`] made larger by an empty box of `padding_bytes` (ISO/IEC 14496-12 §8.1.2), which readers skip.
 pub fn padded_clip(folder: &Path, name: &str, padding_bytes: u32) -> PathBuf {
     let path = clip(folder, name);

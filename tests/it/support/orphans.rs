@@ -11,7 +11,7 @@ const HOUSEHOLD: [&str; 8] =
     ["admin.token", "catalog.db", "catalog.db-shm", "catalog.db-wal", "keyring.json", "lock", "node.id", "server.json"];
 
 /// All files of the blob store, by their paths in it.
-fn files(server: &Server) -> BTreeSet<String> {
+pub fn files(server: &Server) -> BTreeSet<String> {
     let root = server.data().join("blobs");
     let (mut folders, mut files) = (vec![root.clone()], BTreeSet::new());
     while let Some(folder) = folders.pop() {

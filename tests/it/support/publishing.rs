@@ -20,8 +20,13 @@ pub struct Publishing(Child);
 impl Publishing {
     /// Starts `theatrum publish --json FILE` against `server`, which it waits for when that goes away.
     pub fn begin(server: &Server, file: &Path) -> Self {
+        Self::begin_heard(server, file, Stdio::null())
+    }
+
+    /// As [`Publishing::begin`], with what it tells people written to `stderr`.
+    pub fn begin_heard(server: &Server, file: &Path, stderr: impl Into<Stdio>) -> Self {
         let mut command = server.command(&["publish", "--json"]);
-        command.arg(file).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.arg(file).stdout(Stdio::piped()).stderr(stderr);
         Self(command.spawn().expect("the command line starts"))
     }
 

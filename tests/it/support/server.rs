@@ -1,5 +1,6 @@
 //! `theatrum serve` as a child process on a folder of its own, stopped and removed with its owner.
 
+use super::small_disk::SmallDisk;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -15,6 +16,8 @@ pub struct Server {
     folder: tempfile::TempDir,
     variables: Vec<(String, String)>,
     child: Option<Child>,
+    /// Its data folder, if that is a file system of its own.
+    pub disk: Option<SmallDisk>,
 }
 
 impl Server {
@@ -33,9 +36,23 @@ impl Server {
     /// A folder for a server that does not run yet.
     pub fn prepare(variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("theatrum-test-").tempdir().expect("a temporary folder");
-        let mut own = vec![("THEATRUM_PROCESSING__KEEP_REFUSED".to_owned(), "0".to_owned())];
+        // How much room the machine has that runs the tests is its own affair.
+        let own = [("THEATRUM_PROCESSING__KEEP_REFUSED", "0"), ("THEATRUM_STORAGE__RESERVE_BYTES", "0")];
+        let mut own: Vec<_> = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         own.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        Self { folder, variables: own, child: None }
+        Self { folder, variables: own, child: None, disk: None }
+    }
+
+    /// As [`Server::prepare`], with its data on a disk of `size_bytes`.
+    pub fn on_small_disk(size_bytes: u64, variables: &[(&str, &str)]) -> Self {
+        let mut server = Self::prepare(variables);
+        server.disk = Some(SmallDisk::new(&server.place(), size_bytes));
+        server
+    }
+
+    /// The disk of [`Server::on_small_disk`].
+    pub fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().expect("a server on a disk of its own")
     }
 
     /// Starts the server (again) and waits until it is ready; `once` are variables of this life only.
@@ -44,12 +61,23 @@ impl Server {
         self.wait_ready();
     }
 
+    /// Starts the server (again) with variables that it keeps in its later lives.
+    pub fn restart_always(&mut self, variables: &[(&str, &str)]) {
+        self.variables.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.restart(&[]);
+    }
+
+    /// The variables it is given in each life.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        self.variables.clone()
+    }
+
     /// Starts the server (again) without waiting.
     pub fn spawn(&mut self, once: &[(&str, &str)]) {
         self.kill();
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("a log file");
-        let mut command = Command::new(PROGRAM);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0", "--data"]).arg(self.data());
+        let mut command = self.program();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0", "--data"]).arg(self.place());
         command.envs(self.variables.iter().cloned()).envs(once.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().expect("the server starts"));
@@ -77,8 +105,13 @@ impl Server {
         }
     }
 
-    /// Its data folder.
+    /// Its data folder, as the test sees it.
     pub fn data(&self) -> PathBuf {
+        self.disk.as_ref().map_or_else(|| self.place(), SmallDisk::inside)
+    }
+
+    /// Its data folder, as the server sees it.
+    fn place(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
@@ -154,7 +187,8 @@ impl Server {
         self.announced("s3_url")
     }
 
-    fn announced(&self, field: &str) -> String {
+    /// What it announces of itself in server.json.
+    pub fn announced(&self, field: &str) -> String {
         let found = self.announcement().expect("a running server announces itself");
         found[field].as_str().expect("a text").to_owned()
     }
@@ -166,10 +200,15 @@ impl Server {
 
     /// The command line, aimed at this server, with a state folder of its own.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
-        command.args(args).env("THEATRUM_DATA", self.data()).env("XDG_STATE_HOME", self.scratch().join("state"));
-        command.env_remove("THEATRUM_URL").env_remove("THEATRUM_TOKEN").stdin(Stdio::null());
+        let mut command = self.program();
+        command.args(args).env("THEATRUM_DATA", self.place()).env("XDG_STATE_HOME", self.scratch().join("state"));
+        command.env_remove("THEATRUM_URL").env_remove("THEATRUM_TOKEN").env_remove("THEATRUM_CA_FILE").stdin(Stdio::null());
         command
+    }
+
+    /// The program where its data is seen.
+    fn program(&self) -> Command {
+        self.disk.as_ref().map_or_else(|| Command::new(PROGRAM), |disk| disk.command(PROGRAM))
     }
 
     /// Runs the command line to its end.
@@ -213,12 +252,19 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // The server before its disk.
         self.kill();
     }
 }
 
 fn ready(url: &str) -> bool {
     use std::io::{Read, Write};
+    if url.starts_with("https://") {
+        // Whoever asks only whether someone is there need not know whom.
+        let mut curl = Command::new("curl");
+        curl.args(["--fail", "--silent", "--insecure", "--noproxy", "*", "--output", "/dev/null"]).arg(format!("{url}/readyz"));
+        return curl.status().is_ok_and(|status| status.success());
+    }
     let Some(address) = url.strip_prefix("http://") else { return false };
     let Ok(mut stream) = std::net::TcpStream::connect(address) else { return false };
     let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));

@@ -80,6 +80,26 @@ export interface Playback {
   session: string;
 }
 
+export interface S3Credential {
+  access_key_id: string;
+  subject: string;
+  role: Role;
+  prefix: string;
+  created_at: number;
+}
+
+export interface MadeS3Credential extends S3Credential {
+  secret_access_key: string;
+  endpoint_url: string;
+  bucket: string;
+}
+
+export interface S3CredentialList {
+  credentials: S3Credential[];
+  endpoint_url: string;
+  bucket: string;
+}
+
 /** A request that failed: `status` 0 means that no answer came at all. `code` is the stable word of the problem document. */
 export class ApiError extends Error {
   constructor(
@@ -185,6 +205,10 @@ export const deleteVideo = (video: string) => call<void>('DELETE', `/v1/videos/$
 export const playback = (video: string) => call<Playback>('POST', `/v1/videos/${id(video)}/playback`);
 export const posterUrl = (video: string) => `/v1/videos/${id(video)}/poster`;
 export const eventsUrl = (video?: string) => (video ? `/v1/events?video=${id(video)}` : '/v1/events');
+
+export const s3Credentials = () => call<S3CredentialList>('GET', '/v1/s3-credentials');
+export const createS3Credential = (prefix: string) => call<MadeS3Credential>('POST', '/v1/s3-credentials', { prefix });
+export const revokeS3Credential = (key: string) => call<void>('DELETE', `/v1/s3-credentials/${id(key)}`);
 
 export const beginUpload = (file: { filename: string; size_bytes: number; title: string }) =>
   call<NewUpload>('POST', '/v1/uploads', file);

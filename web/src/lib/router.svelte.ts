@@ -1,7 +1,8 @@
-// The page's own small router: three routes, real links, the browser's history.
+// The page's own small router: a few routes, real links, the browser's history.
 
 export type Route =
   | { name: 'library' }
+  | { name: 'inbox' }
   | { name: 'watch'; video: string }
   | { name: 'signin'; next: string }
   | { name: 'missing' };
@@ -10,6 +11,7 @@ export type Route =
 export function parse(path: string, search = ''): Route {
   const trimmed = path.length > 1 ? path.replace(/\/+$/, '') : path;
   if (trimmed === '/' || trimmed === '') return { name: 'library' };
+  if (trimmed === '/inbox') return { name: 'inbox' };
   if (trimmed === '/signin') return { name: 'signin', next: safeNext(new URLSearchParams(search).get('next')) };
   const watch = /^\/watch\/([0-9a-f]{32})$/.exec(trimmed);
   return watch?.[1] ? { name: 'watch', video: watch[1] } : { name: 'missing' };
@@ -20,7 +22,7 @@ export function safeNext(next: string | null): string {
   if (!next || !next.startsWith('/') || next.startsWith('//') || next.includes('\\')) return '/';
   const [path = '/'] = next.split('?');
   const { name } = parse(path);
-  return name === 'library' || name === 'watch' ? next : '/';
+  return name === 'library' || name === 'inbox' || name === 'watch' ? next : '/';
 }
 
 class Router {

@@ -7,8 +7,10 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 /// The rooms of `src/`, lowest first. A room may import from every layer below its own.
 const LAYERS: &[&[&str]] = &[
     &["domain"],
-    &["failpoint", "problem", "recent"],
+    &["failpoint", "problem", "recent", "tls"],
+    &["listen"],
     &["audit", "blobs", "catalog", "doorbell", "keys", "kms", "links", "policy", "uploads"],
+    &["storage"],
     &["edge", "ingest", "library", "notify", "worker"],
     &["api"],
     &["roles"],

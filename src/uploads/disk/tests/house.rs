@@ -2,17 +2,21 @@
 
 use super::super::*;
 use crate::blobs::{Digests, Key, Source};
+use crate::domain::access_key::AccessKey;
 use crate::domain::ids::{UploadId, VideoId};
 use crate::kms::{Keyring, Kms};
 use crate::uploads::{ExpectedPart, PresignedPart, Presigner, StoredPart};
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
 pub(super) const ORIGIN: &str = "https://video.example.org";
 
@@ -56,6 +60,22 @@ impl Ledger for TestLedger {
     }
 }
 
+/// Nobody but the house has credentials.
+struct NobodysGate;
+
+#[async_trait]
+impl Gate for NobodysGate {
+    async fn secret(&self, _id: &str) -> Result<Option<Zeroizing<String>>> {
+        Ok(None)
+    }
+
+    async fn sender(&self, id: &str) -> Result<AccessKey> {
+        Err(Error::not_found(format!("there is no access key {id}")))
+    }
+
+    async fn refused(&self, _address: IpAddr, _reason: &'static str) {}
+}
+
 /// The endpoint, its upload and everything around it.
 pub(super) struct House {
     folder: TempDir,
@@ -92,7 +112,10 @@ impl House {
             keys: keys.clone(),
             ledger: ledger.clone(),
             credentials: credentials.clone(),
+            gate: Arc::new(NobodysGate),
+            inbox: None,
             allowed_origins: vec![ORIGIN.to_owned()],
+            proxies: Proxies::default(),
             patience,
         };
         Self {

@@ -1,0 +1,97 @@
+//! Quotas: who has how much, and may have.
+
+use super::State;
+use super::auth::{Json, SignedIn};
+use super::path::Path;
+use crate::audit::Entry;
+use crate::domain::Error;
+use crate::domain::quota::{Defaults, Holder, Quota};
+use crate::policy::{Action, decide};
+use crate::problem::Problem;
+use axum::extract::State as Api;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The largest limit: more than any disk holds, and still a number in every language.
+const MOST_BYTES: u64 = 1 << 53;
+
+/// The quotas that the caller may see.
+#[derive(Serialize, ToSchema)]
+#[schema(as = QuotaList)]
+pub(super) struct List {
+    quotas: Vec<View>,
+}
+
+/// What a user or a collection has, and may have.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Quota)]
+pub(super) struct View {
+    /// `user` or `collection`.
+    kind: &'static str,
+    name: String,
+    /// The originals of videos that are not deleted, and the whole of each upload that is under way.
+    used_bytes: u64,
+    /// Absent where there is no limit.
+    limit_bytes: Option<u64>,
+    /// Whether the limit, or that there is none, is the default of the server's settings.
+    is_default: bool,
+}
+
+/// The limit that a user or a collection shall have.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewQuota)]
+pub(super) struct Wanted {
+    /// 0: none. Null: the default of the server's settings.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required, maximum = 9_007_199_254_740_992_u64)]
+    limit_bytes: Option<u64>,
+}
+
+fn view(quota: Quota, defaults: &Defaults) -> View {
+    View {
+        kind: quota.holder.kind(),
+        name: quota.holder.name().to_owned(),
+        used_bytes: quota.used_bytes,
+        limit_bytes: quota.limit_bytes(defaults),
+        is_default: quota.own_limit_bytes.is_none(),
+    }
+}
+
+/// List quotas.
+///
+/// Those of every user and collection that has anything or was given a limit, for administrators; the caller's own for everyone else.
+#[utoipa::path(get, path = "/quotas", operation_id = "list_quotas", tag = "storage",
+    responses((status = OK, description = "The quotas, users first.", body = List)))]
+pub(super) async fn list(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn) -> Result<Response, Problem> {
+    let quotas = api.storage.quotas(&caller.actor).await?.into_iter();
+    let quotas = quotas.map(|quota| view(quota, &api.storage.limits.quotas)).collect();
+    Ok(axum::Json(List { quotas }).into_response())
+}
+
+/// Set a quota.
+///
+/// For administrators. What is there already stays, even above the limit: only new uploads are refused. A slash in a collection's name is
+/// written `%2F`.
+#[utoipa::path(put, path = "/quotas/{kind}/{name}", operation_id = "set_quota", tag = "storage", request_body = Wanted,
+    params(("kind" = String, Path, description = "`users` or `collections`."), ("name" = String, Path, description = "Whose quota.")),
+    responses((status = OK, description = "The quota as it is now.", body = View)),
+    extensions(("x-problems" = json!(["not-allowed", "not-found", "bad-subject", "bad-collection", "bad-quota"]))))]
+pub(super) async fn set(
+    Api(api): Api<State>,
+    SignedIn { caller, .. }: SignedIn,
+    Path((kind, name)): Path<(String, String)>,
+    Json(wanted): Json<Wanted>,
+) -> Result<Response, Problem> {
+    let decision = decide(&caller.actor, Action::Operate);
+    decision.permit()?;
+    let holder = Holder::parse(&kind, &name)?;
+    if wanted.limit_bytes.is_some_and(|limit| limit > MOST_BYTES) {
+        return Err(Error::invalid("bad-quota", format!("a quota is at most {MOST_BYTES} bytes; 0 is none at all")).into());
+    }
+    let limit = wanted.limit_bytes.map_or_else(|| "default".to_owned(), |limit| limit.to_string());
+    let entry = Entry { object: Some(format!("{} {} {limit}", holder.kind(), holder.name())), ..caller.entry("quota-set", decision) };
+    let quota = api.storage.set_quota(&entry, &holder, wanted.limit_bytes).await?;
+    Ok(axum::Json(view(quota, &api.storage.limits.quotas)).into_response())
+}

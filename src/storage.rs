@@ -1,0 +1,41 @@
+//! The house's disk: who may fill it, how far, and what lies on it that nobody needs.
+//!
+//! New uploads are refused while there is still room for all that was begun: [`Storage::room_for`] and [`Storage::quotas`] are asked by whoever
+//! begins one. [`Storage::reconcile`] compares the blobs with the rows.
+
+mod quotas;
+mod room;
+
+use crate::blobs::Blobs;
+use crate::catalog::Catalog;
+use crate::domain::quota;
+pub use room::{Reserve, Room, Turn};
+use std::sync::Arc;
+
+/// What keeps the disk. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    /// The rows.
+    pub catalog: Catalog,
+    /// What lies on the disk.
+    pub blobs: Blobs,
+    /// The operator's limits.
+    pub limits: Limits,
+    begins: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The operator's limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// What new uploads leave free.
+    pub reserve: Reserve,
+    /// Of whoever was given no limit.
+    pub quotas: quota::Defaults,
+}
+
+impl Storage {
+    /// The keeper of these blobs and rows. One for the whole process: it lets one upload begin at a time.
+    pub fn new(catalog: Catalog, blobs: Blobs, limits: Limits) -> Self {
+        Self { catalog, blobs, limits, begins: Arc::default() }
+    }
+}

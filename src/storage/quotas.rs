@@ -1,0 +1,28 @@
+//! Quotas, as people see and set them.
+
+use super::Storage;
+use crate::audit::Entry;
+use crate::domain::Result;
+use crate::domain::quota::{Holder, Quota};
+use crate::policy::{Action, Actor, decide};
+use crate::transaction;
+
+impl Storage {
+    /// What everyone has and may have, for those who run the house; the others see what they have themselves.
+    pub async fn quotas(&self, actor: &Actor) -> Result<Vec<Quota>> {
+        if decide(actor, Action::Operate).permit().is_ok() {
+            return self.catalog.quotas().await;
+        }
+        Ok(vec![self.catalog.quota(&Holder::User(actor.subject.clone())).await?])
+    }
+
+    /// Gives a holder a limit (0: none), or, by `None`, the default again; with its audit entry in one transaction. What is there already stays,
+    /// even above the limit: only new uploads are refused.
+    pub async fn set_quota(&self, entry: &Entry, holder: &Holder, limit_bytes: Option<u64>) -> Result<Quota> {
+        transaction!(self.catalog, |tx| {
+            tx.set_quota(holder, limit_bytes).await?;
+            tx.append_audit(entry).await?;
+            tx.quota(holder).await
+        })
+    }
+}
