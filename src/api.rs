@@ -11,6 +11,7 @@ mod downloads;
 mod editing;
 mod health;
 mod idempotency;
+mod integrity;
 mod jobs;
 mod page;
 mod paging;
@@ -97,9 +98,11 @@ pub fn router(state: State) -> crate::domain::Result<Router> {
     Ok(plain
         .clone()
         .layer(from_fn_with_state(plain, conditional::conditional))
+        .layer(from_fn(integrity::check))
         .layer(from_fn_with_state(state.clone(), count_refusals))
         .layer(from_fn_with_state(state, site::headers))
-        .layer(from_fn(identify)))
+        .layer(from_fn(identify))
+        .layer(from_fn(integrity::announce)))
 }
 
 /// Every route with its annotation. Only `routes!` brings one in, so none is undocumented.

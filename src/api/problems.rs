@@ -53,6 +53,7 @@ pub(super) static CODES: &[Known] = codes! {
     400 "bad-role" "There is no such role." "Choose admin, author or viewer.";
     400 "bad-subject" "The subject is empty, too long or holds control characters." "Send 1 to 128 characters.";
     400 "bad-title" "The title is too long or holds control characters." "Send at most 200 characters.";
+    400 "digest-mismatch" "The body is not the one that its Content-Digest announces." "Send it again.";
     400 "empty-file" "The file is empty." "Choose the recording itself.";
     400 "malformed-access-key" "An access key's name is not one of the inbox's." "Send it as the API gave it: it begins with THEATRUMU.";
     400 "malformed-body" "The body is not the JSON that this route takes; the detail names the place." "Mend the body.";

@@ -4,6 +4,7 @@
 
 pub mod answers;
 pub mod events;
+mod integrity;
 pub mod links;
 mod problem;
 mod sse;
@@ -232,7 +233,8 @@ impl Client {
 
     async fn send_unlimited(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let (client, request) = request.build_split();
-        let request = request.map_err(|_| protocol("the request could not be written"))?;
+        let mut request = request.map_err(|_| protocol("the request could not be written"))?;
+        integrity::announce(&mut request);
         let url = request.url().clone();
         let response = client.execute(request).await.map_err(|error| self.unreachable(&url, error))?;
         if response.status().is_success() { Ok(response) } else { Err(problem::of_api(response).await) }
@@ -253,10 +255,7 @@ impl Client {
 }
 
 async fn decode<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {
-    let bytes = response
-        .bytes()
-        .await
-        .map_err(|error| Failure::new("unreachable", format!("the answer broke off ({})", root_cause(&error))).with_retryable(true))?;
+    let bytes = integrity::whole(response).await?;
     serde_json::from_slice(&bytes).map_err(|error| protocol(&format!("the server's answer could not be understood ({error})")))
 }
 

@@ -15,6 +15,7 @@ mod house;
 mod idempotency;
 mod inbox;
 mod lists;
+mod network;
 mod players;
 mod postgres;
 mod powercut;

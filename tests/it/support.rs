@@ -5,6 +5,7 @@ pub mod chance;
 pub mod clips;
 pub mod http;
 pub mod intact;
+pub mod network;
 pub mod orphans;
 pub mod pebble;
 pub mod player;

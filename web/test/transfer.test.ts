@@ -145,6 +145,21 @@ describe('Transfer', () => {
     await expect(server.transfer().run(never())).rejects.toThrow('The file changes while it is being sent.');
   });
 
+  it('asks again before it believes a refusal that a bad line may have made', async () => {
+    for (const [refusals, believed] of [[4, false], [5, true]] as const) {
+      const server = new FakeServer();
+      const { begin } = server.ports();
+      let left: number = refusals;
+      const doubted = async (wanted, key: Parameters<Ports['begin']>[0]) => {
+        if (left-- > 0) throw new ApiError(404, 'unknown-route', 'no such route');
+        return begin(wanted, key);
+      };
+      const ran = new Transfer(file, { ...server.ports(), begin: doubted }, { progress: () => {}, troubled: () => {} }).run(never());
+      if (believed) await expect(ran).rejects.toThrow('no such route');
+      else expect(await ran).toBe('v1');
+    }
+  });
+
   it('does not pester a server that has no room for a new file', async () => {
     const server = new FakeServer();
     const begin = async () => {

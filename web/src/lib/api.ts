@@ -1,6 +1,7 @@
 // The HTTP API as the page uses it: the generated client, one error type, and one place that notices a lost session.
 import createClient from 'openapi-fetch';
 import type { components, paths } from '../../../clients/typescript/schema';
+import { digest } from './upload/sha256';
 
 type Schemas = components['schemas'];
 export type Role = Schemas['RoleWord'];
@@ -17,7 +18,6 @@ export type Playback = Schemas['Playback'];
 export type S3Credential = Schemas['S3Credential'];
 export type MadeS3Credential = Schemas['MadeS3Credential'];
 export type S3CredentialList = Schemas['S3CredentialList'];
-
 
 /** A request that failed: `status` 0 means that no answer came at all. `code` is the stable word of the problem document. */
 export class ApiError extends Error {
@@ -48,20 +48,46 @@ export function onUnauthorized(listener: () => void): void {
 const client = createClient<paths>({ baseUrl: '', credentials: 'same-origin', fetch: send });
 
 async function send(request: Request): Promise<Response> {
+  const body = await request.clone().blob();
+  if (body.size) request.headers.set('content-digest', await contentDigest(body));
+  let answer;
   try {
-    return await fetch(request, { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
+    answer = await fetch(request, { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
   } catch {
     throw new ApiError(0, 'no-answer', 'The server did not answer. Check the connection and try again.');
   }
+  return whole(answer);
+}
+
+/** An answer as it was sent (RFC 9530). */
+async function whole(answer: Response): Promise<Response> {
+  const announced = answer.headers.get('content-digest');
+  const bytes = await answer.blob().catch(() => null);
+  if (!bytes || (announced && announced !== (await contentDigest(bytes)))) {
+    throw new ApiError(0, 'damaged', 'The answer was damaged on its way. Try again.');
+  }
+  return new Response(bytes.size ? bytes : null, { status: answer.status, headers: answer.headers });
+}
+
+async function contentDigest(bytes: Blob): Promise<string> {
+  const octets = (await digest(bytes)).match(/../g) ?? [];
+  return `sha-256=:${btoa(String.fromCharCode(...octets.map((octet) => Number.parseInt(octet, 16))))}:`;
 }
 
 /** What a request was answered with; throws ApiError for every refusal. */
-async function call<T>(asked: Promise<{ data?: T; error?: unknown; response: Response }>, { signsIn = false } = {}): Promise<T> {
+async function call<T>(asked: Promise<{ data?: T; error?: unknown; response: Response }>, { ofSession = false } = {}): Promise<T> {
   const { data, error, response } = await asked.catch((failure) => Promise.reject(failure instanceof ApiError ? failure : unreadable()));
   if (response.ok) return data as T;
   const failure = problem(response.status, error);
-  if (failure.status === 401 && !signsIn) whenUnauthorized();
+  if (failure.status === 401 && !ofSession) await believe(failure);
   throw failure;
+}
+
+/** A line that flips bits makes strangers of people who are signed in: only when the server says so again has the session ended. */
+async function believe(failure: ApiError): Promise<void> {
+  const { response } = await client.GET('/v1/session');
+  if (response.ok) throw new ApiError(0, failure.code, failure.message);
+  whenUnauthorized();
 }
 
 function problem(status: number, error: unknown): ApiError {
@@ -80,7 +106,7 @@ const id = encodeURIComponent;
 /** The `{id}` of a path. */
 const of = (thing: string) => ({ params: { path: { id: thing } } });
 
-export const signIn = (token: string) => call(client.POST('/v1/session', { body: { token } }), { signsIn: true });
+export const signIn = (token: string) => call(client.POST('/v1/session', { body: { token } }), { ofSession: true });
 export const signOut = () => call(client.DELETE('/v1/session'));
 export const session = () => call(client.GET('/v1/session'));
 

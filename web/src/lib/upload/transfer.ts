@@ -5,7 +5,7 @@ import { Ledger } from './plan';
 import type { PutAnswer } from './put';
 
 const LANES = 4;
-/** How often one part may be refused before the whole upload gives up. */
+/** How often a part, or a question, may be refused before that is believed: a bit that flips on its way makes a good request a bad one. */
 const MAX_REFUSALS = 5;
 /** How often `finish` may name missing parts. */
 const MAX_ROUNDS = 5;
@@ -190,8 +190,9 @@ export class Transfer {
     }
   }
 
-  /** Repeats a step for as long as its failure is of the passing kind. */
+  /** Repeats a step for as long as its failure is of the passing kind, and until a refusal is believed. */
   async #persist<T>(step: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    let refusals = 0;
     for (let attempt = 0; ; attempt++) {
       signal.throwIfAborted();
       try {
@@ -200,9 +201,12 @@ export class Transfer {
         return result;
       } catch (failure) {
         signal.throwIfAborted();
-        if (!(failure instanceof ApiError) || !failure.transient) throw failure;
+        if (!(failure instanceof ApiError)) throw failure;
+        // A damaged request is never the server's own trouble; and who is signed in has been asked twice already.
+        const doubtful = failure.status < 500 && failure.status !== 401;
+        if (!failure.transient && (!doubtful || ++refusals >= MAX_REFUSALS)) throw failure;
         this.watcher.troubled(failure);
-        await this.ports.wait(attempt, signal);
+        await this.ports.wait(failure.transient ? attempt : 0, signal);
       }
     }
   }
