@@ -1,17 +1,20 @@
 //! The HTTP API and the page. Each handler is: extract, one use case, view.
 //!
 //! Public routes, all of them: `/healthz`, `/readyz`, `/v1/openapi.json`, `POST /v1/session`, the page's files, `/embed/{video}` (the
-//! frame's page, the same for every video), `/oembed` (about videos whose owners let them be known), and two that are guarded by tokens of
-//! their own: the key endpoint and `POST /v1/videos/{id}/embeds/playback`. Everything else asks for an access token (invariant 9).
+//! frame's page, the same for every video), `/oembed` (about videos whose owners let them be known), and those that are guarded by tokens of
+//! their own: the key endpoints and `POST /v1/videos/{id}/embeds/playback` by theirs, and downloads by their signed link. Everything else
+//! asks for an access token (invariant 9).
 
 mod auth;
 mod collections;
 mod conditional;
 mod document;
+mod downloads;
 mod editing;
 mod embedding;
 mod health;
 mod idempotency;
+mod integrity;
 mod jobs;
 mod page;
 mod paging;
@@ -24,7 +27,9 @@ mod replacement;
 mod s3_credentials;
 mod schema;
 mod session;
+mod signing_keys;
 mod site;
+mod storage;
 mod stream;
 mod tokens;
 mod uploads;
@@ -87,17 +92,21 @@ pub fn router(state: State) -> crate::domain::Result<Router> {
     let (routes, annotated) = routes().split_for_parts();
     let document =
         document::complete(&annotated).map_err(|error| crate::domain::Error::internal("could not write the API's document", error))?;
-    Ok(routes
+    let plain: Router = routes
         .fallback(page::serve)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(state.clone(), idempotency::once))
-        .layer(from_fn(conditional::conditional))
         .layer(Extension(document::Document::new(&document)))
+        .layer(from_fn_with_state(state.clone(), idempotency::once))
+        .with_state(state.clone());
+    Ok(plain
+        .clone()
+        .layer(from_fn_with_state(plain, conditional::conditional))
+        .layer(from_fn(integrity::check))
         .layer(from_fn_with_state(state.clone(), count_refusals))
-        .layer(from_fn_with_state(state.clone(), site::headers))
+        .layer(from_fn_with_state(state, site::headers))
         .layer(from_fn(identify))
-        .with_state(state))
+        .layer(from_fn(integrity::announce)))
 }
 
 /// Every route with its annotation. Only `routes!` brings one in, so none is undocumented.
@@ -121,6 +130,7 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(embedding::watch))
         .routes(routes!(replacement::cancel))
         .routes(routes!(replacement::trim))
+        .routes(routes!(downloads::create))
         .routes(routes!(collections::list))
         .routes(routes!(stream::events))
         .routes(routes!(jobs::list))
@@ -129,11 +139,22 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(jobs::redrive))
         .routes(routes!(quotas::list))
         .routes(routes!(quotas::set))
+        .routes(routes!(storage::show))
+        .routes(routes!(storage::reconcile))
+        .routes(routes!(signing_keys::create, signing_keys::list))
+        .routes(routes!(signing_keys::revoke))
+        .routes(routes!(signing_keys::activate))
+        .routes(routes!(signing_keys::sign))
         .fallback(unknown_route);
-    let (schemas, paths, key) = routes!(playback::key);
-    OpenApiRouter::new()
+    let mut streams = OpenApiRouter::new();
+    for (schemas, paths, key) in [routes!(playback::key), routes!(playback::session_key)] {
+        streams = streams.routes((schemas, paths, key.fallback(playback::wrong_method)));
+    }
+    for (schemas, paths, file) in [routes!(downloads::rendition), routes!(downloads::source)] {
+        streams = streams.routes((schemas, paths, file.fallback(downloads::wrong_method)));
+    }
+    streams
         .nest("/v1", v1)
-        .routes((schemas, paths, key.fallback(playback::wrong_method)))
         .routes(routes!(embedding::framed))
         .routes(routes!(embedding::oembed::oembed))
         .routes(routes!(health::alive))

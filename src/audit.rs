@@ -5,6 +5,7 @@ mod log;
 use crate::domain::Result;
 use crate::domain::ids::{SessionId, VersionId, VideoId};
 use async_trait::async_trait;
+use std::fmt;
 use std::net::IpAddr;
 
 pub use crate::catalog::audit::Entry;
@@ -32,14 +33,37 @@ impl Kind {
     }
 }
 
-/// One answer that an edge is about to give to a viewer with a valid token.
+/// To whom an edge delivers, as far as it can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Receiver {
+    /// A viewer's session.
+    Session(SessionId),
+    /// Whoever holds a link signed by this key pair for this resource: such links cannot tell viewers apart.
+    Link {
+        /// The key pair's name.
+        key_pair_id: String,
+        /// The URL, or the pattern of URLs, that it signed for.
+        resource: String,
+    },
+}
+
+impl fmt::Display for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session(session) => session.fmt(f),
+            Self::Link { key_pair_id, resource } => write!(f, "{key_pair_id} {resource}"),
+        }
+    }
+}
+
+/// One answer that an edge is about to give to a viewer who may have it.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery<'a> {
-    /// The viewer's session.
-    pub session: &'a SessionId,
-    /// The video its token names.
+    /// To whom.
+    pub receiver: &'a Receiver,
+    /// The video.
     pub video: &'a VideoId,
-    /// The version its token names.
+    /// The version.
     pub version: &'a VersionId,
     /// The object's path within the version, such as `720p/000003-1.m4s`.
     pub object: &'a str,
@@ -54,7 +78,7 @@ pub struct Delivery<'a> {
 /// The end of the audit log that an edge may write to. It can only be appended to.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// Counts a delivery. When this returns `Ok`, the first access of the session in this minute is durable; the edge
+    /// Counts a delivery. When this returns `Ok`, the first access of its receiver in this minute is durable; the edge
     /// sends no byte before. On any error the edge sends none at all (invariant 8).
     async fn delivered(&self, delivery: &Delivery<'_>) -> Result<()>;
 

@@ -3,6 +3,7 @@
 //! What is acknowledged is durable: file and folders are synced first. No blob is ever overwritten, but for playlists, which are
 //! compared before they are replaced. Unfinished writes are never seen, and leave nothing behind.
 
+mod adopt;
 mod digests;
 pub mod frames;
 pub mod key;
@@ -10,8 +11,10 @@ mod sealed;
 mod source;
 mod space;
 mod staged;
+mod survey;
 
 use crate::domain::{Error, ErrorKind, Result};
+pub use adopt::sweep_unfinished;
 use bytes::Bytes;
 pub use digests::{Digests, Hasher};
 use futures_util::stream::{self, BoxStream};
@@ -30,6 +33,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
+pub use survey::{Names, Thing};
 
 /// The most that a stream of a blob holds in memory at once.
 pub const PIECE_BYTES: u64 = 256 * 1024;
@@ -87,6 +91,15 @@ impl Blobs {
             Ok((root, folders))
         });
         let (root, folders) = opened.await.map_err(|e| failed("the blob store could not be opened", e))?;
+        Self::over(root, folders)
+    }
+
+    /// Opens the store under `root` beside the server that owns it, to read: nothing is made, nothing removed.
+    pub fn join(root: &Path) -> Result<Self> {
+        Self::over(root.to_owned(), Folders::default())
+    }
+
+    fn over(root: PathBuf, folders: Folders) -> Result<Self> {
         let store = LocalFileSystem::new_with_prefix(&root).map_err(|e| failed("the blob store could not be opened", e))?;
         let store = store.with_fsync(true).with_automatic_cleanup(true);
         Ok(Self { shared: Arc::new(Shared { root, store, folders, replacing: tokio::sync::Mutex::default() }) })

@@ -6,9 +6,11 @@
 
 pub mod access_keys;
 pub mod audit;
+pub mod claims;
 pub mod collections;
 #[cfg(test)]
 mod conformance;
+pub mod downloads;
 pub mod embeddings;
 pub mod idempotency;
 pub mod inbox;
@@ -18,17 +20,24 @@ pub mod playback;
 mod postgres;
 pub mod quotas;
 pub mod replacements;
+mod restored;
 pub mod room;
+pub mod signing_keys;
+mod snapshot;
 mod sql;
 mod sqlite;
+mod tables;
 pub mod uploads;
 pub mod versions;
 pub mod videos;
 
 use crate::domain::{Error, ErrorKind, Result};
+use snapshot::Goal;
+pub use snapshot::Snapshot;
 pub use sql::{Row, Value};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+pub use tables::Table;
 use tokio::time::Instant;
 
 /// The catalog's door. Cheap to clone.
@@ -41,6 +50,15 @@ pub struct Catalog {
 enum Store {
     Sqlite(sqlite::Store),
     Postgres(postgres::Store),
+}
+
+/// Where a catalog is.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// A SQLite file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL URL.
+    Postgres(String),
 }
 
 /// One transaction. Dropped without [`Tx::commit`], it is rolled back.
@@ -66,19 +84,39 @@ enum TxInner {
 impl Catalog {
     /// Opens the SQLite catalog at `path`, making it and its tables if absent. Write-ahead log, full synchronisation.
     pub async fn open_sqlite(path: &Path) -> Result<Self> {
-        // Two that open a fresh catalog at once both switch it to the write-ahead log, and SQLite makes neither wait for that.
-        let mut repetitions = Repetitions::default();
-        loop {
-            match sqlite::Store::open(path).await {
-                Err(error) if repetitions.again(&error).await => {}
-                opened => return Ok(Self { store: Store::Sqlite(opened?) }),
-            }
-        }
+        Self::open(&Place::Sqlite(path.to_owned()), Goal::Newest).await
     }
 
     /// Opens the PostgreSQL catalog at `url` (`postgres://…`), making its tables if absent.
     pub async fn open_postgres(url: &str) -> Result<Self> {
-        Ok(Self { store: Store::Postgres(postgres::Store::open(url).await?) })
+        Self::open(&Place::Postgres(url.to_owned()), Goal::Newest).await
+    }
+
+    /// Opens a catalog beside the server that may be running on it: makes and migrates nothing. `NotFound` when there is none,
+    /// `Conflict` when its schema is not that of this Theatrum.
+    pub async fn join(place: &Place) -> Result<Self> {
+        Self::open(place, Goal::AsItIs).await
+    }
+
+    /// Opens a catalog of the given schema, making it if absent: for rows that were copied from one. `Conflict` (`catalog-newer`) when
+    /// this Theatrum does not know that schema.
+    pub async fn open_at(place: &Place, schema: i64) -> Result<Self> {
+        Self::open(place, Goal::Exactly(schema)).await
+    }
+
+    async fn open(place: &Place, goal: Goal) -> Result<Self> {
+        let path = match place {
+            Place::Postgres(url) => return Ok(Self { store: Store::Postgres(postgres::Store::open(url, goal).await?) }),
+            Place::Sqlite(path) => path,
+        };
+        // Two that open a fresh catalog at once both switch it to the write-ahead log, and SQLite makes neither wait for that.
+        let mut repetitions = Repetitions::default();
+        loop {
+            match sqlite::Store::open(path, goal).await {
+                Err(error) if repetitions.again(&error).await => {}
+                opened => return Ok(Self { store: Store::Sqlite(opened?) }),
+            }
+        }
     }
 
     /// Begins a writing transaction: IMMEDIATE on SQLite, SERIALIZABLE on PostgreSQL.

@@ -2,17 +2,24 @@
 //!
 //! Standard output carries results only, standard error everything meant for people; exit codes are in [`Exit`].
 
+mod backup;
 pub mod client;
 pub mod connection;
 mod dead;
 mod doctor;
+mod download;
 pub mod failure;
+mod gauge;
 mod jobs;
+mod keys;
 mod output;
+mod passphrase;
 mod publish;
 mod quotas;
+mod restore;
 mod s3;
 mod serve;
+mod sign;
 mod text;
 mod token;
 pub mod trust;
@@ -59,9 +66,20 @@ enum Command {
     /// List and set quotas: how much users and collections may keep.
     #[command(subcommand)]
     Quotas(quotas::QuotasCommand),
+    /// Download a rendition as one MP4, or the original file.
+    Download(download::DownloadArgs),
+    /// Sign a URL or cookies by CloudFront's scheme.
+    Sign(sign::SignArgs),
+    /// List, make, activate and revoke the key pairs that sign links.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Issue access tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Back up the house on this machine while its server runs: rows, blobs, and the keyring under a passphrase.
+    Backup(Box<backup::BackupArgs>),
+    /// Restore a backup into an empty data folder, or check one.
+    Restore(Box<restore::RestoreArgs>),
     /// Let S3 clients put files into the inbox.
     #[command(subcommand)]
     S3(s3::S3Command),
@@ -127,7 +145,12 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Jobs(command) => jobs::run(connection(data)?, command).await,
         Command::Dead(command) => dead::run(connection(data)?, command).await,
         Command::Quotas(command) => quotas::run(connection(data)?, command).await,
+        Command::Download(args) => download::run(connection(data)?, args).await,
+        Command::Sign(args) => sign::run(connection(data)?, args).await,
+        Command::Keys(command) => keys::run(connection(data)?, command).await,
         Command::Token(command) => token::run(connection(data)?, command).await,
+        Command::Backup(args) => backup::run(data, *args).await,
+        Command::Restore(args) => restore::run(data, *args).await,
         Command::S3(command) => s3::run(connection(data)?, command).await,
         Command::Doctor(args) => doctor::run(data, args).await,
     }
@@ -185,9 +208,18 @@ mod tests {
             "theatrum quotas set 1GB",
             "theatrum quotas set --user a --collection b 1GB",
             "theatrum quotas set --user a much",
+            "theatrum sign https://h/x --expires-in 1h --policy p.json",
+            "theatrum sign https://h/x --policy p.json --ip 192.0.2.7",
+            "theatrum keys create --algorithm rsa --public-key k.pem",
+            "theatrum keys create --key-pair-id K1",
+            "theatrum download 0123456789abcdef0123456789abcdef --source --rendition 720p",
             "theatrum token issue --role king --subject x",
             "theatrum token issue --role viewer --subject x --token secret",
             "theatrum token issue --role viewer --subject x --expires-in soon",
+            "theatrum backup /b --keep 0",
+            "theatrum restore",
+            "theatrum restore /b --snapshot ..",
+            "theatrum restore /b --list --verify-only",
             "theatrum s3 credentials create --prefix ../",
             "theatrum s3 credentials revoke AKIA",
             "theatrum serve --listen nowhere",

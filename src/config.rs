@@ -1,21 +1,25 @@
 //! The settings: `theatrum.default.toml`, then a file, then the environment, then the command line; each value checked once, here.
 
+mod backup;
 mod embedding;
 mod inbox;
 mod list;
 mod playback;
 mod quotas;
 mod raw;
+mod signing;
 mod storage;
 pub mod tls;
 mod units;
 
 use crate::domain::quota::Defaults;
 use crate::domain::{Error, Result};
+pub use backup::Backup;
 pub use embedding::Embedding;
 pub use inbox::Inbox;
 use ipnet::IpNet;
 pub use playback::Playback;
+pub use signing::Signing;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -49,6 +53,10 @@ pub struct Config {
     pub embedding: Embedding,
     /// The lifetime of an access token unless told otherwise.
     pub token_lifetime: Duration,
+    /// CloudFront's scheme, and downloads.
+    pub signing: Signing,
+    /// Where backups go.
+    pub backup: Backup,
     /// Logging.
     pub log: Log,
 }
@@ -223,8 +231,14 @@ mod tests {
             ("THEATRUM_PLAYBACK__KEEP_SUPERSEDED", "ever", "playback.keep_superseded"),
             ("THEATRUM_EMBEDDING__ORIGINS", "https://*.example.edu", "embedding.origins"),
             ("THEATRUM_EMBEDDING__MAX_LINK_LIFETIME", "1s", "embedding.max_link_lifetime"),
+            ("THEATRUM_BACKUP__DESTINATION", "backups", "backup.destination"),
+            ("THEATRUM_BACKUP__ENDPOINT", "s3.example.org", "backup.endpoint"),
+            ("THEATRUM_BACKUP__REMIND_AFTER", "often", "backup.remind_after"),
             ("THEATRUM_STORAGE__RESERVE_PERCENT", "91", "storage.reserve_percent"),
+            ("THEATRUM_STORAGE__RECONCILE_EVERY", "weekly", "storage.reconcile_every"),
             ("THEATRUM_QUOTAS__USER_BYTES", "much", "quotas.user_bytes"),
+            ("THEATRUM_SIGNING__RESOURCE_ORIGINS", "https://a.example d1.cloudfront.net", "signing.resource_origins"),
+            ("THEATRUM_SIGNING__DOWNLOAD_LIFETIME", "8d", "signing.download_lifetime"),
             ("THEATRUM_LOG__FORMAT", "xml", "log.format"),
             ("THEATRUM_PROCESSING__SLOTTS", "3", "slotts"),
         ] {

@@ -1,19 +1,18 @@
-//! The edge: serves playlists and segments to whoever holds a playback token, and knows no database.
+//! The edge: serves playlists and segments to whoever holds a playback token or a signed link, and knows no database.
 //!
-//! Every request under `/t/` takes the same way, and each step can only refuse: the token is valid; it is for the video
-//! and version in the path; the path names something deliverable; the audit log has taken note; then bytes leave.
+//! Every request takes the same way, and each step can only refuse: under `/t/` the token is valid and for the video and version in the path,
+//! under `/v/` the link is signed for the URL by CloudFront's scheme; the path names something deliverable; the audit log has taken note; then
+//! bytes leave.
 
-mod conditional;
 mod delivery;
-mod encoding;
 mod origin;
 mod playlist;
-mod range;
 mod representation;
 
 pub use origin::{Origin, Pieces};
 
 use crate::audit;
+use crate::links::cloudfront::Gate;
 use crate::links::playback::Verifier;
 use crate::problem;
 use axum::Router;
@@ -26,35 +25,66 @@ use playlist::Compressor;
 use std::fmt;
 use std::sync::Arc;
 
-/// Everything below `/t`, spelled out for the router, whose wildcards match no empty segment.
+/// Everything below `/t` and `/v`, spelled out for the router, whose wildcards match no empty segment.
 ///
-/// They are wildcards so that no path slips past the token check to a router's fallback. The api's key route, being
-/// more specific, still comes first.
-const PATHS: [&str; 6] = ["/t", "/t/", "/t//{*rest}", "/t/{token}", "/t/{token}/", "/t/{token}/{*rest}"];
+/// They are wildcards so that no path slips past the checks to a router's fallback. The api's key routes, being more specific, still come
+/// first; below `/v` that takes a name for each piece, for a wildcard in the place of one would conflict with theirs.
+const PATHS: [&str; 18] = [
+    "/t",
+    "/t/",
+    "/t//{*rest}",
+    "/t/{token}",
+    "/t/{token}/",
+    "/t/{token}/{*rest}",
+    "/v",
+    "/v/",
+    "/v//{*rest}",
+    "/v/{video}",
+    "/v/{video}/",
+    "/v/{video}/{version}",
+    "/v/{video}/{version}/",
+    "/v/{video}/{version}/{rendition}",
+    "/v/{video}/{version}/{rendition}/",
+    "/v/{video}/{version}/{rendition}/{file}",
+    "/v/{video}/{version}/{rendition}/{file}/",
+    "/v/{video}/{version}/{rendition}/{file}/{*rest}",
+];
+
+/// Whom an edge trusts.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// Who signs playback tokens.
+    pub verifier: Arc<Verifier>,
+    /// Who signs links.
+    pub gate: Arc<Gate>,
+    /// Whether a CDN that judges links by itself stands before the edge, and may keep what it gets under `/v/` for all viewers.
+    pub shared_caching: bool,
+}
 
 /// All that an edge may touch: blobs to read, public keys to verify with, and a log to append to.
 #[derive(Clone)]
 pub struct State {
     origin: Arc<dyn Origin>,
-    verifier: Arc<Verifier>,
+    trust: Trust,
     audit: Arc<dyn audit::Sink>,
     compressor: Arc<Compressor>,
 }
 
 impl State {
-    /// An edge that reads from `origin`, trusts the keys of `verifier` and reports to `audit`.
-    pub fn new(origin: Arc<dyn Origin>, verifier: Arc<Verifier>, audit: Arc<dyn audit::Sink>) -> Self {
-        Self { origin, verifier, audit, compressor: Arc::new(Compressor::default()) }
+    /// An edge that reads from `origin`, trusts the keys of `trust` and reports to `audit`.
+    pub fn new(origin: Arc<dyn Origin>, trust: Trust, audit: Arc<dyn audit::Sink>) -> Self {
+        Self { origin, trust, audit, compressor: Arc::new(Compressor::default()) }
     }
 }
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("edge::State").field("verifier", &self.verifier).finish_non_exhaustive()
+        f.debug_struct("edge::State").field("trust", &self.trust).finish_non_exhaustive()
     }
 }
 
-/// The routes `GET|HEAD /t/{token}/v/{video}/{version}/{path}`, and a refusal for everything else below `/t`.
+/// The routes `GET|HEAD /t/{token}/v/{video}/{version}/{path}` and `GET|HEAD /v/{video}/{version}/{path}`, and a refusal for everything else
+/// below `/t` and `/v`.
 ///
 /// The server must be made by `into_make_service_with_connect_info::<SocketAddr>()`: refusals and deliveries are logged
 /// by the address in there. Headers such as `X-Forwarded-For` are not looked at: `roles::http` has believed them or not.
@@ -68,7 +98,7 @@ pub fn router(state: State) -> Router {
         .with_state(state)
 }
 
-/// The token is in the path, so the path must not become anyone's referrer; and no other site's page may embed what a
+/// The secret is in the path or in the query, so neither must become anyone's referrer; and no other site's page may embed what a
 /// viewer was given.
 async fn protect(mut response: Response) -> Response {
     for (name, value) in [

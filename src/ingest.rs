@@ -105,6 +105,7 @@ impl Ingest {
             tx.insert_upload(&upload, &wrapped).await?;
             Ok(upload.clone())
         })
+        .inspect(|_| failpoint::hit("begun"))
     }
 
     /// Opens an upload for `owner` that is to replace the source of `video`; `decided` goes into the audit log with it. `Conflict` when
@@ -129,6 +130,7 @@ impl Ingest {
             tx.append_audit(decided).await?;
             Ok(upload.clone())
         })
+        .inspect(|_| failpoint::hit("begun"))
     }
 
     fn lifetime_ms(&self) -> i64 {

@@ -4,13 +4,16 @@
 
 pub mod api;
 pub mod audit;
+pub mod backup;
 pub mod blobs;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod depot;
 pub mod domain;
 pub mod doorbell;
 pub mod edge;
+pub mod encoding;
 pub mod failpoint;
 pub mod ingest;
 pub mod keys;
@@ -21,6 +24,7 @@ pub mod listen;
 pub mod policy;
 pub mod problem;
 pub mod recent;
+pub mod representation;
 pub mod roles;
 pub mod storage;
 pub mod telemetry;

@@ -1,10 +1,13 @@
 //! What people do with videos: see, list, watch, delete, and repair.
 
 mod credentials;
+mod downloads;
 mod editing;
 mod embedding;
+mod movie;
 mod playback;
 mod replacement;
+mod signing;
 
 use crate::audit::{Entry, Log};
 use crate::blobs::{Blobs, Key};
@@ -26,11 +29,14 @@ use crate::policy::{Action, Actor, Decision, decide};
 use crate::transaction;
 use bytes::Bytes;
 pub use credentials::{Credentials, Made};
+pub use downloads::{Bearer, Download, Item, Links, NewLink, Place};
 pub use editing::Changes;
 pub use embedding::{Embeds, LinkFor, Visitor};
+pub use movie::Layouts;
 pub use playback::{Playback, Viewer};
+pub use signing::{Link, Signing, Wanted};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The use cases of a video. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -51,6 +57,12 @@ pub struct Library {
     pub min_lifetime: Duration,
     /// Frames on other sites.
     pub embeds: Embeds,
+    /// Signs links.
+    pub signing: Signing,
+    /// What the operator says about links.
+    pub links: Links,
+    /// Downloads whose layout is known.
+    pub layouts: Arc<Layouts>,
 }
 
 /// Who calls, from where, as the audit log wants it.
@@ -237,4 +249,9 @@ fn without_causes(job: Job) -> Job {
 /// `NotFound`, as if it were not there, when the actor may not see the video.
 fn visible(actor: &Actor, video: &Video) -> Result<()> {
     decide(actor, Action::See(video)).permit().map_err(|_| Error::hidden(format!("there is no video {}", video.id)))
+}
+
+fn now_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }

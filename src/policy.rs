@@ -26,6 +26,15 @@ pub enum Action<'a> {
     See(&'a Video),
     /// Play a video, or go on playing it.
     Watch(&'a Video),
+    /// Download a rendition of a video; the operator says whether those who may watch it may do this too.
+    DownloadRendition {
+        /// The video.
+        video: &'a Video,
+        /// What the operator says.
+        viewers_may: bool,
+    },
+    /// Download the original file of a video.
+    DownloadSource(&'a Video),
     /// Give a video another title or collection.
     Edit(&'a Video),
     /// Delete a video.
@@ -44,6 +53,8 @@ pub enum Action<'a> {
     UseInbox,
     /// List and revoke the S3 access keys of this owner, or make one for them.
     KeepAccessKeys(&'a str),
+    /// Make, name, use and revoke the keys that sign links.
+    ManageKeys,
 }
 
 /// What the policy says, with a stable code for the audit log.
@@ -101,6 +112,8 @@ pub fn decide(actor: &Actor, action: Action<'_>) -> Decision {
         {
             Decision::Allow("owner")
         }
+        Action::DownloadRendition { video, .. } | Action::DownloadSource(video) if owns(&video.owner) => Decision::Allow("owner"),
+        Action::DownloadRendition { video, viewers_may: true } if video.state == State::Ready => Decision::Allow("published"),
         Action::See(video) | Action::Watch(video) if video.state == State::Ready => Decision::Allow("published"),
         _ => Decision::Deny("role"),
     }
@@ -170,6 +183,13 @@ mod tests {
             (Action::Replace(&others_ready), [true, false, false]),
             (Action::Embed(&own), [true, true, false]),
             (Action::Embed(&others_ready), [true, false, false]),
+            (Action::DownloadRendition { video: &own, viewers_may: false }, [true, true, false]),
+            (Action::DownloadRendition { video: &others_ready, viewers_may: false }, [true, false, false]),
+            (Action::DownloadRendition { video: &others_ready, viewers_may: true }, [true, true, true]),
+            (Action::DownloadRendition { video: &others_new, viewers_may: true }, [true, false, false]),
+            (Action::DownloadSource(&own), [true, true, false]),
+            (Action::DownloadSource(&others_ready), [true, false, false]),
+            (Action::ManageKeys, [true, false, false]),
             (Action::ListJobs, [true, true, false]),
             (Action::Operate, [true, false, false]),
             (Action::IssueToken, [true, false, false]),

@@ -5,6 +5,7 @@ mod folder;
 mod http;
 mod listeners;
 mod redirect;
+mod restoring;
 mod tls;
 
 use crate::api::{self, Site};
@@ -12,6 +13,7 @@ use crate::audit::Log;
 use crate::blobs::Blobs;
 use crate::catalog::Catalog;
 use crate::config::{self, Config};
+use crate::depot;
 use crate::domain::role::Role;
 use crate::domain::{Error, Result};
 use crate::doorbell::Doorbell;
@@ -19,8 +21,9 @@ use crate::edge;
 use crate::ingest::{self, Inbox, Ingest, Ledger};
 use crate::keys::Keys;
 use crate::kms::{Keyring, Kms};
-use crate::library::{Credentials, Embeds, Library};
+use crate::library::{self, Credentials, Embeds, Library, Signing};
 use crate::links::access::Issuer;
+use crate::links::cloudfront::Gate;
 use crate::links::embed::Minter;
 use crate::links::playback::{Signer, Verifier};
 use crate::listen::{self, Proxies};
@@ -29,7 +32,9 @@ use crate::transaction;
 use crate::uploads::{self, Presigner, disk};
 use crate::worker::{self, ffmpeg::Tools, sandbox, sandbox::Sandbox, upkeep};
 use folder::Folder;
+pub use folder::Layout;
 use listeners::Listeners;
+pub use restoring::Restoring;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -40,6 +45,8 @@ use tokio_util::sync::CancellationToken;
 const ADMIN: &str = "admin";
 const ADMIN_TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 const EXPIRE_EVERY: Duration = Duration::from_secs(30);
+/// A revoked key of another server is trusted for so long at most.
+const FOLLOW_KEYS_EVERY: Duration = Duration::from_secs(10);
 
 /// A house that is ready to run: everything is open, nothing is served yet.
 pub struct House {
@@ -104,13 +111,16 @@ impl House {
 
     /// Runs every role until `shutdown` or the first failure, then drains: no new claims, leases handed back, requests finished.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
-        let (worker, upkeep) = (self.worker(), self.upkeep());
+        let (worker, upkeep) = (self.worker(), self.upkeep()?);
         let ended = transaction!(self.parts.catalog, |tx| tx.forget_former_life(self.folder.node(), &worker.owner).await)?;
         if ended > 0 {
             tracing::info!(ended, "took back the leases of this node's former life");
         }
         let ingest = self.ingest()?;
-        let front = self.front(self.app(ingest.clone(), shutdown.clone())?);
+        let gate = Arc::new(self.gate());
+        let signing = self.signing(gate.clone());
+        signing.refresh().await?;
+        let front = self.front(self.app(ingest.clone(), gate, signing.clone(), shutdown.clone())?);
         let endpoint = self.endpoint(ingest.clone());
         let Self { folder, parts, listeners, tls, site, .. } = self;
         listen::allow_many();
@@ -124,6 +134,7 @@ impl House {
             roles.spawn(tls.run(shutdown.clone()));
         }
         roles.spawn(expire_uploads(ingest, shutdown.clone()));
+        roles.spawn(follow_signing_keys(signing, shutdown.clone()));
         roles.spawn(upkeep::run(upkeep, shutdown.clone()));
         roles.spawn(worker::run(worker, shutdown.clone()));
         let outcome = first_failure(roles, &shutdown).await;
@@ -161,7 +172,8 @@ impl House {
         })
     }
 
-    fn app(&self, ingest: Ingest, draining: CancellationToken) -> Result<axum::Router> {
+    fn app(&self, ingest: Ingest, gate: Arc<Gate>, signing: Signing, draining: CancellationToken) -> Result<axum::Router> {
+        let links = &self.config.signing;
         let verifier = Arc::new(Verifier::new([self.signer.public_key()]));
         let Parts { catalog, blobs, keys, doorbell, audit, storage, .. } = &self.parts;
         let library = Library {
@@ -177,6 +189,13 @@ impl House {
                 permitted: self.config.embedding.permitted.clone(),
                 max_link_lifetime: self.config.embedding.max_link_lifetime,
             },
+            signing,
+            links: library::Links {
+                origin: self.site.origin().to_owned(),
+                download_lifetime: links.download_lifetime,
+                viewers_may_download: links.viewers_may_download,
+            },
+            layouts: Arc::default(),
         };
         let state = api::State {
             ingest,
@@ -191,7 +210,8 @@ impl House {
             token_lifetime: self.config.token_lifetime,
             draining,
         };
-        let edge = edge::State::new(Arc::new(blobs.clone()), verifier, audit.clone());
+        let trust = edge::Trust { verifier, gate, shared_caching: links.shared_caching };
+        let edge = edge::State::new(Arc::new(blobs.clone()), trust, audit.clone());
         Ok(api::router(state)?.merge(edge::router(edge)))
     }
 
@@ -219,6 +239,18 @@ impl House {
     fn credentials(&self) -> Credentials {
         let Parts { catalog, keyring, audit, .. } = &self.parts;
         Credentials { catalog: catalog.clone(), kms: Kms::Local(keyring.clone()), audit: audit.clone(), open: self.config.inbox.enabled }
+    }
+
+    /// Judges links: for our own address, and for those that the operator names.
+    fn gate(&self) -> Gate {
+        let config::Signing { resource_origins, accept_sha1, .. } = &self.config.signing;
+        let own = self.site.origin().to_owned();
+        Gate::new([own].into_iter().chain(resource_origins.iter().cloned()).collect(), *accept_sha1)
+    }
+
+    fn signing(&self, gate: Arc<Gate>) -> Signing {
+        let Parts { catalog, audit, keyring, .. } = &self.parts;
+        Signing::new(catalog.clone(), Kms::Local(keyring.clone()), audit.clone(), gate)
     }
 
     fn endpoint(&self, ingest: Ingest) -> disk::Endpoint {
@@ -258,15 +290,20 @@ impl House {
         }
     }
 
-    fn upkeep(&self) -> upkeep::State {
-        let Parts { catalog, blobs, keys, doorbell, audit, .. } = &self.parts;
-        upkeep::State {
+    fn upkeep(&self) -> Result<upkeep::State> {
+        let Parts { catalog, blobs, keys, doorbell, audit, storage, .. } = &self.parts;
+        let backup = &self.config.backup;
+        let depot = backup.destination.as_deref().map(|place| depot::Place::parse(place, backup.endpoint.as_deref())).transpose()?;
+        Ok(upkeep::State {
             catalog: catalog.clone(),
             blobs: blobs.clone(),
             keys: keys.clone(),
             audit: audit.clone(),
             doorbell: doorbell.clone(),
-        }
+            depot,
+            storage: storage.clone(),
+            reconcile_every: self.config.storage.reconcile_every,
+        })
     }
 }
 
@@ -291,8 +328,8 @@ impl Parts {
 }
 
 fn storage_limits(config: &Config) -> storage::Limits {
-    let config::Storage { reserve_bytes, reserve_percent } = config.storage;
-    storage::Limits { reserve: Reserve { bytes: reserve_bytes, percent: reserve_percent }, quotas: config.quotas }
+    let config::Storage { reserve_bytes, reserve_percent, orphan_age, .. } = config.storage;
+    storage::Limits { reserve: Reserve { bytes: reserve_bytes, percent: reserve_percent }, quotas: config.quotas, orphan_age }
 }
 
 async fn open_sandbox(config: &Config) -> Result<Sandbox> {
@@ -322,6 +359,20 @@ async fn expire_uploads(ingest: Ingest, shutdown: CancellationToken) -> Result<(
         }
     };
     // Thousands of parts must not hold up a drain: what is cut short goes on in the next life.
+    let _ = shutdown.run_until_cancelled(passes).await;
+    Ok(())
+}
+
+/// Trusts what other servers on the same catalog have made or revoked; our own changes are seen at once.
+async fn follow_signing_keys(signing: Signing, shutdown: CancellationToken) -> Result<()> {
+    let passes = async {
+        loop {
+            tokio::time::sleep(FOLLOW_KEYS_EVERY).await;
+            if let Err(error) = signing.refresh().await {
+                tracing::warn!(cause = %error.chain(), "could not read the signing keys; it is tried again");
+            }
+        }
+    };
     let _ = shutdown.run_until_cancelled(passes).await;
     Ok(())
 }

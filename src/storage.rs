@@ -3,14 +3,18 @@
 //! New uploads are refused while there is still room for all that was begun: [`Storage::room_for`] and [`Storage::quotas`] are asked by whoever
 //! begins one. [`Storage::reconcile`] compares the blobs with the rows.
 
+mod claims;
 mod quotas;
+mod reconcile;
 mod room;
 
 use crate::blobs::Blobs;
 use crate::catalog::Catalog;
 use crate::domain::quota;
+pub use reconcile::{Progress, Reconciliation, Report, Tally};
 pub use room::{Reserve, Room, Turn};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What keeps the disk. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -22,6 +26,7 @@ pub struct Storage {
     /// The operator's limits.
     pub limits: Limits,
     begins: Arc<tokio::sync::Mutex<()>>,
+    reconciling: Arc<Mutex<Option<Progress>>>,
 }
 
 /// The operator's limits.
@@ -31,11 +36,13 @@ pub struct Limits {
     pub reserve: Reserve,
     /// Of whoever was given no limit.
     pub quotas: quota::Defaults,
+    /// Until a blob that is nobody's is swept.
+    pub orphan_age: Duration,
 }
 
 impl Storage {
     /// The keeper of these blobs and rows. One for the whole process: it lets one upload begin at a time.
     pub fn new(catalog: Catalog, blobs: Blobs, limits: Limits) -> Self {
-        Self { catalog, blobs, limits, begins: Arc::default() }
+        Self { catalog, blobs, limits, begins: Arc::default(), reconciling: Arc::default() }
     }
 }

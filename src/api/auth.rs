@@ -7,19 +7,16 @@ use crate::links::access::Access;
 use crate::policy::Actor;
 use crate::problem::{Problem, RequestId};
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The page's cookie.
 pub(super) const COOKIE_NAME: &str = "theatrum_session";
-
-/// A body is a few kilobytes; who sends it byte by byte holds a connection for nothing.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Extractor: someone with a valid access token. Everyone else gets 401.
 #[derive(Debug)]
@@ -50,17 +47,15 @@ impl FromRequestParts<State> for SignedIn {
     }
 }
 
-/// Extractor: a JSON body; one that cannot be read becomes a problem document.
-#[derive(Debug)]
+/// Extractor: a JSON body; one that cannot be read becomes a problem document. Optional where a request may come without a body.
+#[derive(Debug, Default)]
 pub(super) struct Json<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<State> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &State) -> std::result::Result<Self, Problem> {
-        let read = tokio::time::timeout(BODY_WITHIN, axum::Json::<T>::from_request(request, state)).await;
-        let slow = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", "the body did not arrive in time: send it at once");
-        match read.map_err(slow)? {
+        match <axum::Json<T> as FromRequest<State>>::from_request(request, state).await {
             Ok(axum::Json(body)) => Ok(Self(body)),
             Err(JsonRejection::MissingJsonContentType(_)) => {
                 Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "send Content-Type: application/json"))
@@ -68,6 +63,15 @@ impl<T: DeserializeOwned> FromRequest<State> for Json<T> {
             Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
             Err(rejection) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed-body", rejection.body_text())),
         }
+    }
+}
+
+impl<T: DeserializeOwned> OptionalFromRequest<State> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &State) -> std::result::Result<Option<Self>, Problem> {
+        let is_empty = http_body::Body::is_end_stream(request.body());
+        if is_empty { Ok(None) } else { <Self as FromRequest<State>>::from_request(request, state).await.map(Some) }
     }
 }
 

@@ -2,21 +2,24 @@
 //! nobody change or delete what is not what they saw.
 
 use crate::domain::Error;
-use crate::problem::Problem;
+use crate::problem::{Problem, RequestId};
+use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request, State as Plain};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use std::net::SocketAddr;
+use tower::ServiceExt;
 
 /// What the caller of a PUT, PATCH or DELETE saw, by `If-Match`: the JSON that GET gives, in the request's extensions. A use case that
 /// compares it with the row in its own transaction leaves no moment in between.
 #[derive(Clone, Debug)]
 pub(super) struct Seen(pub Bytes);
 
-/// Middleware: see the top of this file.
-pub(super) async fn conditional(mut request: Request, next: Next) -> Result<Response, Problem> {
+/// Middleware: see the top of this file. `plain` are the same routes without it: a `next` knows the handler of one method only.
+pub(super) async fn conditional(Plain(plain): Plain<Router>, mut request: Request, next: Next) -> Result<Response, Problem> {
     match *request.method() {
         Method::GET => {
             let known = list(request.headers(), &IF_NONE_MATCH);
@@ -24,8 +27,10 @@ pub(super) async fn conditional(mut request: Request, next: Next) -> Result<Resp
         }
         Method::PUT | Method::PATCH | Method::DELETE => {
             if let Some(wanted) = list(request.headers(), &IF_MATCH) {
-                let seen = next.clone().run(reading(&request)).await;
+                let seen = plain.oneshot(reading(&request)).await.unwrap_or_else(|never| match never {});
                 match current(seen).await? {
+                    // Whatever it is, as long as it is.
+                    Current::Is(..) if wanted.trim() == "*" => {}
                     Current::Is(tag, seen) if matches(&wanted, &tag, false) => drop(request.extensions_mut().insert(Seen(seen))),
                     Current::Is(..) => return Err(changed()),
                     Current::Refused(response) => return Ok(response),
@@ -58,7 +63,13 @@ fn reading(request: &Request) -> Request {
     for name in [CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH] {
         get.headers_mut().remove(name);
     }
-    *get.extensions_mut() = request.extensions().clone();
+    // Who asks, and by which id: the rest is of the route that was found for the other method.
+    if let Some(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
+        get.extensions_mut().insert(*peer);
+    }
+    if let Some(id) = request.extensions().get::<RequestId>() {
+        get.extensions_mut().insert(id.clone());
+    }
     get
 }
 

@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::openapi::OpenApi;
 
-/// The extension by which a handler names the codes of its own refusals: `extensions(("x-problems" = json!(["not-found"])))`.
+/// The extension by which a handler names the codes of its own refusals: `extensions(("x-problems" = json!(["not-found"])))`. One that comes with
+/// another status than usual is written with it: `"403 token-expired"`.
 const OWN_PROBLEMS: &str = "x-problems";
 const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
 
@@ -111,18 +112,26 @@ fn complete_operation(method: &str, operation: &mut Value) {
         );
     }
     complete_conditions(method, operation);
-    let mut codes = implied(method, operation);
+    let implied = implied(method, operation).into_iter().map(|known| (known.status, known));
     let own = operation.as_object_mut().and_then(|operation| operation.remove(OWN_PROBLEMS));
-    codes.extend(own.iter().flat_map(|own| own.as_array()).flatten().filter_map(|code| known(code.as_str()?)));
+    let own = own.iter().flat_map(|own| own.as_array()).flatten().filter_map(|code| named_problem(code.as_str()?));
     let mut by_status: BTreeMap<u16, Vec<&Known>> = BTreeMap::new();
-    for code in codes {
-        let same = by_status.entry(code.status).or_default();
+    for (status, code) in implied.chain(own) {
+        let same = by_status.entry(status).or_default();
         if !same.iter().any(|known| known.code == code.code) {
             same.push(code);
         }
     }
     for (status, codes) in by_status {
         operation["responses"][status.to_string()] = refusal(&codes);
+    }
+}
+
+/// The status and the code that a handler names.
+fn named_problem(text: &str) -> Option<(u16, &'static Known)> {
+    match text.split_once(' ') {
+        Some((status, code)) => Some((status.parse().ok()?, known(code)?)),
+        None => known(text).map(|known| (known.status, known)),
     }
 }
 

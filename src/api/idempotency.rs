@@ -33,8 +33,16 @@ const MAX_KEY_CHARS: usize = 255;
 const EXTEND_EVERY: Duration = Duration::from_secs(5);
 /// Routes that may run again when the answer was lost after they had an effect: the second run does what the first did, or makes something that
 /// replaces what nobody got to see. All others are not repeated.
-const REPEATABLE: [&str; 5] =
-    ["/v1/uploads", "/v1/uploads/{id}/parts", "/v1/uploads/{id}/finish", "/v1/videos/{id}/playback", "/v1/tokens"];
+const REPEATABLE: [&str; 8] = [
+    "/v1/uploads",
+    "/v1/uploads/{id}/parts",
+    "/v1/uploads/{id}/finish",
+    "/v1/videos/{id}/playback",
+    "/v1/videos/{id}/downloads",
+    "/v1/videos/{id}/embeds",
+    "/v1/signed-links",
+    "/v1/tokens",
+];
 
 /// One request that bears a key.
 struct Call {

@@ -10,9 +10,8 @@ use crate::catalog::jobs::Listing;
 use crate::domain::ids::{JobId, VersionId, VideoId};
 use crate::domain::job::{Job, Kind, State as JobState};
 use crate::problem::Problem;
-use axum::extract::State as Api;
+use axum::extract::{OriginalUri, State as Api};
 use axum::response::{IntoResponse, Response};
-use http::Uri;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -180,7 +179,7 @@ pub(super) async fn list(
     Api(api): Api<State>,
     SignedIn { caller, .. }: SignedIn,
     Query(filter): Query<Filter>,
-    uri: Uri,
+    OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
     let limit = paging::limit(filter.limit)?;
     let listing = Listing {
@@ -207,7 +206,7 @@ pub(super) async fn dead(
     Api(api): Api<State>,
     SignedIn { caller, .. }: SignedIn,
     Query(wanted): Query<Wanted>,
-    uri: Uri,
+    OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
     let (limit, before) = (paging::limit(wanted.limit)?, paging::after(wanted.cursor.as_deref(), JobId::parse)?);
     let found = api.library.dead(&caller.actor, before, limit + 1).await?;

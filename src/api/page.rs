@@ -2,11 +2,12 @@
 
 use super::State;
 use crate::domain::ids::VideoId;
+use crate::encoding::accepts_gzip;
 use crate::problem::Problem;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::{Request, State as Api};
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rust_embed::{EmbeddedFile, RustEmbed};
 use std::borrow::Cow;
@@ -57,7 +58,7 @@ pub(super) async fn serve(Api(api): Api<State>, request: Request) -> Response {
 /// The routes that the page itself knows, with or without a slash at their end.
 fn is_route(path: &str) -> bool {
     let path = path.strip_suffix('/').unwrap_or(path);
-    matches!(path, "" | "inbox" | "signin") || path.strip_prefix("watch/").is_some_and(|id| !id.contains('/'))
+    matches!(path, "" | "docs/api" | "inbox" | "signin") || path.strip_prefix("watch/").is_some_and(|id| !id.contains('/'))
 }
 
 /// Whether a person's browser asks, not a program.
@@ -94,13 +95,19 @@ fn nothing_here() -> Response {
 }
 
 fn answer(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
+    // Packed once, when the page is built (web/vite.config.ts).
+    let packed = Files::get(&format!("{name}.gz"));
+    let vary = packed.is_some().then_some([(VARY, "accept-encoding")]);
+    let packed = packed.filter(|_| accepts_gzip(headers));
+    let coding = packed.is_some().then_some([(CONTENT_ENCODING, "gzip")]);
+    let file = packed.unwrap_or(file);
     let etag = format!("\"{}\"", hex::encode(&digest(&SHA256, &file.data).as_ref()[..16]));
     let cache = if name.starts_with(HASHED) { "public, max-age=31536000, immutable" } else { "no-cache" };
     let caching = [(CACHE_CONTROL, cache.to_owned()), (ETAG, etag.clone())];
     if headers.get(IF_NONE_MATCH).is_some_and(|sent| sent.as_bytes() == etag.as_bytes()) {
-        return (StatusCode::NOT_MODIFIED, caching).into_response();
+        return (StatusCode::NOT_MODIFIED, caching, vary, ()).into_response();
     }
-    (caching, [(CONTENT_TYPE, content_type(name))], file.data.into_owned()).into_response()
+    (caching, vary, coding, [(CONTENT_TYPE, content_type(name))], file.data.into_owned()).into_response()
 }
 
 fn content_type(name: &str) -> &'static str {

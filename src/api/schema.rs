@@ -2,6 +2,7 @@
 
 use crate::domain::role::Role;
 use crate::domain::{job, replacement, upload, video};
+use crate::links::cloudfront::Algorithm;
 use std::borrow::Cow;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
@@ -51,6 +52,10 @@ texts! {
     ReplacementKind: |text| text.enum_values(Some(replacement::Kind::ALL.iter().map(|kind| kind.as_str())));
     /// Where a replacement stands that is not published.
     ReplacementState: |text| text.enum_values(Some(replacement::State::ALL.iter().map(|state| state.as_str())));
+    /// What a signing key computes with.
+    AlgorithmWord: |text| text.enum_values(Some(Algorithm::ALL.map(Algorithm::as_str)));
+    /// How the player gets at the stream.
+    DeliveryWord: |text| text.enum_values(Some(["token", "cookies"]));
     /// SHA-256 in hexadecimal.
     Sha256: |text| text.pattern(Some("^[0-9a-fA-F]{64}$"));
 }

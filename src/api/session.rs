@@ -35,6 +35,8 @@ pub(super) struct Session {
     expires_at: i64,
     /// Where parts of uploads are sent.
     s3_origin: String,
+    /// Whether whoever may watch a ready video may download its renditions.
+    viewers_may_download: bool,
 }
 
 /// Sign in.
@@ -77,6 +79,7 @@ pub(super) async fn show(Api(api): Api<State>, SignedIn { access, .. }: SignedIn
         role: access.role,
         expires_at: access.expires_at_ms,
         s3_origin: api.site.s3_origin().to_owned(),
+        viewers_may_download: api.library.links.viewers_may_download,
     };
     ([(CACHE_CONTROL, "no-store")], axum::Json(session)).into_response()
 }

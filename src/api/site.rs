@@ -49,6 +49,15 @@ impl Site {
         self.public_url.starts_with("https://")
     }
 
+    /// Whether browsers keep cookies that are marked Secure: by TLS, and from the machine itself, which they trust.
+    pub fn keeps_secure_cookies(&self) -> bool {
+        let host = self.public_url.strip_prefix("http://").unwrap_or_default();
+        self.is_secure()
+            || ["localhost", "127.0.0.1", "[::1]"]
+                .iter()
+                .any(|own| host.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with(':')))
+    }
+
     /// The page on which a video plays.
     pub fn watch_url(&self, video: &VideoId) -> String {
         format!("{}/watch/{video}", self.public_url)
@@ -81,6 +90,11 @@ impl Site {
     /// The master playlist of a session. A secret: it holds the token.
     pub fn playback_url(&self, token: &Token, video: &VideoId, version: &VersionId) -> String {
         format!("{}/t/{}/v/{video}/{version}/master.m3u8", self.public_url, token.as_str())
+    }
+
+    /// The master playlist of a version, for those who hold signed cookies.
+    pub fn stream_url(&self, video: &VideoId, version: &VersionId) -> String {
+        format!("{}/v/{video}/{version}/master.m3u8", self.public_url)
     }
 }
 

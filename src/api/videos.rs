@@ -15,10 +15,10 @@ use crate::domain::video::{Refusal, Rendition, State, Video};
 use crate::library::Poster;
 use crate::policy::Actor;
 use crate::problem::Problem;
-use axum::extract::State as Api;
+use axum::extract::{OriginalUri, State as Api};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -191,7 +191,7 @@ pub(super) async fn list(
     Api(api): Api<ApiState>,
     SignedIn { caller, .. }: SignedIn,
     Query(wanted): Query<Wanted>,
-    uri: Uri,
+    OriginalUri(uri): OriginalUri,
 ) -> std::result::Result<Response, Problem> {
     let (limit, before) = (paging::limit(wanted.limit)?, paging::after(wanted.cursor.as_deref(), VideoId::parse)?);
     let found = api.library.list(&caller.actor, wanted.filter()?, before, limit + 1).await?;

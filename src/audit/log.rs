@@ -173,7 +173,7 @@ impl Counted {
 impl Sink for Log {
     async fn delivered(&self, delivery: &Delivery<'_>) -> Result<()> {
         let object = format!("{}/{}/{}", delivery.video, delivery.version, delivery.kind.as_str());
-        let counted = Counted { minute: minute_now(), kind: CountKind::Delivery, subject: delivery.session.to_string(), object };
+        let counted = Counted { minute: minute_now(), kind: CountKind::Delivery, subject: delivery.receiver.to_string(), object };
         self.count(counted, delivery.bytes).await
     }
 
@@ -204,7 +204,7 @@ fn minute_now() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::Kind;
+    use crate::audit::{Kind, Receiver};
     use crate::domain::ids::{SessionId, VersionId};
 
     async fn log(folder: &tempfile::TempDir) -> Log {
@@ -219,7 +219,7 @@ mod tests {
         let (session, video, version) = (SessionId::new(), VideoId::new(), VersionId::new());
         let address = IpAddr::from([127, 0, 0, 1]);
         let delivery = Delivery {
-            session: &session,
+            receiver: &Receiver::Session(session.clone()),
             video: &video,
             version: &version,
             object: "360p/000000-1.m4s",

@@ -67,8 +67,7 @@ struct BlobCipher {
 }
 
 impl BlobCipher {
-    fn new(root: &RootKey, blob: &Key, header: [u8; HEADER_BYTES]) -> Result<Self, Unspecified> {
-        let path = blob.path();
+    fn new(root: &RootKey, path: &str, header: [u8; HEADER_BYTES]) -> Result<Self, Unspecified> {
         let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, &header[SALT_AT..]);
         let info = [LABEL, path.as_bytes()];
         let key = UnboundKey::from(salt.extract(root.expose()).expand(&info, &AES_256_GCM)?);
@@ -101,12 +100,17 @@ pub struct Sealer {
 impl Sealer {
     /// A sealer for the blob that will lie at `blob`'s path, with a fresh salt.
     pub fn new(root: &RootKey, blob: &Key) -> Result<Self> {
+        Self::at(root, &blob.path())
+    }
+
+    /// A sealer for what will be known as `path`, with a fresh salt.
+    pub fn at(root: &RootKey, path: &str) -> Result<Self> {
         let mut header = [0; HEADER_BYTES];
         header[..8].copy_from_slice(&MAGIC_VERSION);
         header[8..12].copy_from_slice(&(FRAME_BYTES as u32).to_be_bytes());
         let failed = |e: Unspecified| Error::internal("could not prepare the encryption of a blob", e);
         aws_lc_rs::rand::fill(&mut header[SALT_AT..]).map_err(failed)?;
-        let cipher = BlobCipher::new(root, blob, header).map_err(failed)?;
+        let cipher = BlobCipher::new(root, path, header).map_err(failed)?;
         Ok(Self { cipher, index: 0, pending: Vec::with_capacity(FRAME_BYTES), header_written: false })
     }
 
@@ -158,12 +162,17 @@ impl Opener {
     /// An opener for the blob at `blob`'s path, which starts with `header` and holds `plain_bytes` octets of plaintext. A wrong
     /// `plain_bytes` shows when the last frame is opened.
     pub fn new(root: &RootKey, blob: &Key, header: &[u8], plain_bytes: u64) -> Result<Self> {
+        Self::at(root, &blob.path(), header, plain_bytes)
+    }
+
+    /// An opener for what is known as `path`; see [`Self::new`].
+    pub fn at(root: &RootKey, path: &str, header: &[u8], plain_bytes: u64) -> Result<Self> {
         let malformed = || damaged("a stored blob has no readable header", "unknown magic, version or frame size");
         let header: [u8; HEADER_BYTES] = header.try_into().map_err(|_| malformed())?;
         if header[..8] != MAGIC_VERSION || header[8..12] != (FRAME_BYTES as u32).to_be_bytes() {
             return Err(malformed());
         }
-        let cipher = BlobCipher::new(root, blob, header).map_err(|e| Error::internal("could not prepare the decryption of a blob", e))?;
+        let cipher = BlobCipher::new(root, path, header).map_err(|e| Error::internal("could not prepare the decryption of a blob", e))?;
         Ok(Self { cipher, plain_bytes })
     }
 

@@ -98,6 +98,18 @@ impl Key {
         Self::SourcePart { video, upload, number, nonce: rand::random() }
     }
 
+    /// Whose blob it is.
+    pub fn video(&self) -> &VideoId {
+        match self {
+            Self::SourcePart { video, .. }
+            | Self::Init { video, .. }
+            | Self::Segment { video, .. }
+            | Self::MediaPlaylist { video, .. }
+            | Self::MasterPlaylist { video, .. }
+            | Self::Poster { video, .. } => video,
+        }
+    }
+
     /// Where the blob lies, relative to the store's root, without a leading slash.
     pub fn path(&self) -> String {
         self.to_string()

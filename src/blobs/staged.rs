@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// What separates a blob's name from the suffix of an unfinished write; object_store uses and hides the same.
-const UNFINISHED: char = '#';
+pub(super) const UNFINISHED: char = '#';
 
 /// A file being written. Dropped before it is published, it leaves nothing behind.
 pub(super) struct Staged {

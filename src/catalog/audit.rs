@@ -53,7 +53,7 @@ pub struct Stored {
 /// What is counted by the minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CountKind {
-    /// Playlists and segments of a session.
+    /// Playlists and segments, of a session or by a signed link.
     Delivery,
     /// Posters of videos, by who saw them.
     Poster,
@@ -78,7 +78,7 @@ pub struct Count {
     pub minute: i64,
     /// What is counted.
     pub kind: CountKind,
-    /// The session, the person, or the address.
+    /// The session, the key pair with the resource it signed for, the person, or the address.
     pub subject: String,
     /// The video with the kind of file, the video, or the reason.
     pub object: String,

@@ -1,9 +1,11 @@
 //! One suite for both databases: each test body below runs over SQLite and over a real PostgreSQL.
 
 mod collections;
+mod copies;
 mod embeddings;
 mod guards;
 mod idempotency;
+mod inbox;
 mod isolation;
 mod jobs;
 mod migrations;
@@ -11,6 +13,7 @@ mod quotas;
 mod races;
 mod replacements;
 mod rows;
+mod signing_keys;
 mod text;
 mod uploads;
 mod versions;

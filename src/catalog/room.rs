@@ -23,8 +23,9 @@ impl Catalog {
     pub async fn promised(&self) -> Result<Promised> {
         let sql = "SELECT
             CAST(COALESCE((SELECT SUM(size_bytes) FROM uploads WHERE state = 'open'), 0) AS BIGINT) AS declared,
-            CAST(COALESCE((SELECT SUM(upload_parts.size_bytes) FROM uploads JOIN upload_parts ON upload_parts.upload_id = uploads.id
-                WHERE uploads.state = 'open' AND upload_parts.blob IS NOT NULL), 0) AS BIGINT) AS received,
+            CAST(COALESCE((SELECT SUM(CASE WHEN rest > 0 THEN rest ELSE 0 END) FROM (SELECT uploads.size_bytes
+                - COALESCE((SELECT SUM(size_bytes) FROM upload_parts WHERE upload_id = uploads.id AND blob IS NOT NULL), 0) AS rest
+                FROM uploads WHERE state = 'open') AS missing), 0) AS BIGINT) AS missing,
             CAST(COALESCE((SELECT SUM(sources.size_bytes) FROM jobs JOIN sources ON sources.video_id = jobs.video_id
                 WHERE jobs.kind = 'probe' AND jobs.state IN ('queued', 'running')
                 AND NOT EXISTS (SELECT 1 FROM versions WHERE versions.source_id = sources.id)), 0) AS BIGINT) AS unprobed,
@@ -33,10 +34,9 @@ impl Catalog {
                 FROM versions JOIN videos ON videos.id = versions.video_id
                 WHERE versions.state = 'processing' AND videos.state IN ('processing', 'ready')) AS rests), 0) AS BIGINT) AS versions";
         let Some(row) = self.fetch_optional(sql, args![]).await? else { return Ok(Promised::default()) };
-        let declared_bytes = row.count("declared")?;
         Ok(Promised {
-            uploads_bytes: declared_bytes.saturating_sub(row.count("received")?),
-            declared_bytes,
+            uploads_bytes: row.count("missing")?,
+            declared_bytes: row.count("declared")?,
             unprobed_bytes: row.count("unprobed")?,
             versions_bytes: row.count("versions")?,
         })

@@ -40,6 +40,7 @@ value_from! {
     &crate::domain::ids::CollectionId => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::collection::Name => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::access_key::AccessKeyId => |x| Self::Text(Some(x.as_str().to_owned()));
+    &crate::domain::ids::LinkId => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::ids::SessionId => |x| Self::Text(Some(x.as_str().to_owned()));
 }
 
@@ -175,7 +176,11 @@ macro_rules! statements {
         type Query<'q> = sqlx::query::Query<'q, $database, <$database as sqlx::Database>::Arguments>;
 
         fn bind(sql: &'static str, args: Vec<Value>) -> Result<Query<'static>> {
-            args.into_iter().try_fold(sqlx::query::<$database>(sql), |query, arg| {
+            bind_to(sqlx::query::<$database>(sql), args)
+        }
+
+        fn bind_to(query: Query<'static>, args: Vec<Value>) -> Result<Query<'static>> {
+            args.into_iter().try_fold(query, |query, arg| {
                 arg.check()?;
                 Ok(match arg {
                     Value::Text(text) => query.bind(text),
@@ -203,6 +208,23 @@ macro_rules! statements {
 
         pub(super) async fn execute(connection: &mut $connection, sql: &'static str, args: Vec<Value>) -> Result<u64> {
             Ok(bind(sql, args)?.execute(connection).await.map_err(failure)?.rows_affected())
+        }
+
+        /// As [`execute`], of a statement that was put together from names of the schema.
+        pub(super) async fn execute_text(connection: &mut $connection, sql: String, args: Vec<Value>) -> Result<u64> {
+            // Not kept: there are as many of them as there are numbers of rows.
+            let query = bind_to(sqlx::query::<$database>(sqlx::AssertSqlSafe(sql)).persistent(false), args)?;
+            Ok(query.execute(connection).await.map_err(failure)?.rows_affected())
+        }
+
+        /// Hands each row of a query, put together from names of the schema, to `sink`.
+        pub(super) async fn for_each(connection: &mut $connection, sql: String, sink: &mut (dyn FnMut(Row) -> Result<()> + Send)) -> Result<()> {
+            use futures_util::TryStreamExt;
+            let mut rows = sqlx::query::<$database>(sqlx::AssertSqlSafe(sql)).fetch(connection);
+            while let Some(row) = rows.try_next().await.map_err(failure)? {
+                sink(decode(&row)?)?;
+            }
+            Ok(())
         }
 
         pub(super) async fn fetch_all<'c, E>(executor: E, sql: &'static str, args: Vec<Value>) -> Result<Vec<Row>>

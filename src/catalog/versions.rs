@@ -158,6 +158,14 @@ impl Catalog {
         })
     }
 
+    /// The source that a video was given last, if any.
+    pub async fn newest_source(&self, video: &VideoId) -> Result<Option<SourceId>> {
+        let row = self
+            .fetch_optional("SELECT id FROM sources WHERE video_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1", args![video])
+            .await?;
+        row.map(|row| SourceId::parse(&row.text("id")?)).transpose()
+    }
+
     /// A version's row.
     pub async fn version(&self, id: &VersionId) -> Result<Version> {
         let row = self.fetch_optional("SELECT * FROM versions WHERE id = $1", args![id]).await?;

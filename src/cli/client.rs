@@ -4,8 +4,11 @@
 
 pub mod answers;
 pub mod events;
+mod integrity;
+pub mod links;
 mod problem;
 mod sse;
+pub mod storage;
 mod transport;
 
 use super::connection::{Connection, Endpoint};
@@ -22,6 +25,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, DATE, HeaderValue};
 use reqwest::{Body, Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, SystemTime};
+use storage::Storage;
 use transport::Transport;
 use uuid::Uuid;
 
@@ -162,6 +166,16 @@ impl Client {
         self.call(self.request(Method::POST, &format!("v1/dead/{job}/redrive"))?).await
     }
 
+    /// The server's disk, and what was found on it.
+    pub async fn storage(&self) -> Result<Storage, Failure> {
+        self.call(self.request(Method::GET, "v1/storage")?).await
+    }
+
+    /// Begins a reconciliation, which sweeps if it is to `apply`.
+    pub async fn reconcile(&self, apply: bool) -> Result<(), Failure> {
+        self.send(self.request(Method::POST, "v1/reconcile")?.json(&serde_json::json!({ "apply": apply }))).await.map(drop)
+    }
+
     /// What users and collections have, and may have.
     pub async fn quotas(&self) -> Result<QuotaList, Failure> {
         self.call(self.request(Method::GET, "v1/quotas")?).await
@@ -230,7 +244,8 @@ impl Client {
 
     async fn send_unlimited(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let (client, request) = request.build_split();
-        let request = request.map_err(|_| protocol("the request could not be written"))?;
+        let mut request = request.map_err(|_| protocol("the request could not be written"))?;
+        integrity::announce(&mut request);
         let url = request.url().clone();
         let response = client.execute(request).await.map_err(|error| self.unreachable(&url, error))?;
         if response.status().is_success() { Ok(response) } else { Err(problem::of_api(response).await) }
@@ -251,10 +266,7 @@ impl Client {
 }
 
 async fn decode<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {
-    let bytes = response
-        .bytes()
-        .await
-        .map_err(|error| Failure::new("unreachable", format!("the answer broke off ({})", root_cause(&error))).with_retryable(true))?;
+    let bytes = integrity::whole(response).await?;
     serde_json::from_slice(&bytes).map_err(|error| protocol(&format!("the server's answer could not be understood ({error})")))
 }
 

@@ -1,12 +1,16 @@
 //! `theatrum doctor`: what this machine lacks, what that means, and how to mend it.
 
+mod backup;
 mod clock;
 mod folder;
 mod media;
 mod network;
+mod reconcile;
 mod sandbox;
+mod storage;
 mod tls;
 
+use super::client::Client;
 use super::connection::{Connection, Environment};
 use super::failure::Failure;
 use super::text::Visible;
@@ -29,7 +33,13 @@ pub(super) struct DoctorArgs {
     /// Configuration file that `serve` will be given.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Print {"ok":…,"checks":[{"name","status","found","mend"}…]}.
+    /// Compare the server's blobs with its catalog instead: what is nobody's, and what is missing. It only looks.
+    #[arg(long)]
+    reconcile: bool,
+    /// Sweep what is nobody's.
+    #[arg(long, requires = "reconcile")]
+    apply: bool,
+    /// Print {"ok":…,"checks":[{"name","status","found","mend"}…]}, or what was found by --reconcile.
     #[arg(long)]
     json: bool,
 }
@@ -82,6 +92,9 @@ struct Report {
 /// Examines this machine and the server the environment names; fails if any check does.
 pub(super) async fn run(flag: Option<PathBuf>, args: DoctorArgs) -> Result<Exit, Failure> {
     let environment = Environment::of_process();
+    if args.reconcile {
+        return reconcile::run(&Client::new(Connection::resolve(flag, &environment)?), args.apply, args.json).await;
+    }
     let data = environment.data_folder(flag.clone())?;
     let connection = Connection::resolve(flag, &environment);
     let overrides = Overrides { listen: args.listen.map(text), s3_listen: args.s3_listen.map(text), ..Overrides::default() };
@@ -110,6 +123,7 @@ fn text(address: SocketAddr) -> String {
 async fn examine_host(config: &Config, data: &Path) -> Vec<Check> {
     let mut checks = media::examine(&config.processing).await;
     checks.push(sandbox::examine(&config.processing).await);
+    checks.extend(backup::examine(&config.backup, data));
     let addresses: Vec<SocketAddr> =
         [config.server.listen, config.server.s3_listen].into_iter().chain(config.tls.redirect_listen).collect();
     let ports = network::examine(data, &addresses).await;

@@ -3,9 +3,11 @@
 use super::failure::Failure;
 use crate::tls::pinned;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use std::path::{Path, PathBuf};
@@ -26,15 +28,13 @@ impl Trust {
     pub(super) fn client_config(&self) -> Result<ClientConfig, Failure> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let extra = self.ca_file.as_deref().map(roots).transpose()?.unwrap_or_default();
-        let verifier = match (Verifier::new_with_extra_roots(extra, provider.clone()), &self.pins) {
-            (Ok(system), None) => Believer { pins: None, others: Some(Arc::new(system)), provider: provider.clone() },
+        let others: Option<Arc<dyn ServerCertVerifier>> = match Verifier::new_with_extra_roots(extra.clone(), provider.clone()) {
+            Ok(system) => Some(Arc::new(system)),
             // A machine without root certificates can still talk to itself.
-            (system, Some(pins)) => {
-                let others = system.ok().map(|system| Arc::new(system) as Arc<dyn ServerCertVerifier>);
-                Believer { pins: Some(pins.clone()), others, provider: provider.clone() }
-            }
-            (Err(error), None) => return Err(no_tls(&error)),
+            Err(_) if self.pins.is_some() => None,
+            Err(error) => return Err(no_tls(&error)),
         };
+        let verifier = Believer { pins: self.pins.clone(), named: extra, others, provider: provider.clone() };
         let builder =
             ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|error| no_tls(&error))?;
         let mut config = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
@@ -63,10 +63,11 @@ fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
     }
 }
 
-/// Believes a pinned certificate whatever it says, and any other as browsers do.
+/// Believes a pinned certificate whatever it says, one that the user named if it is for the host, and any other as browsers do.
 #[derive(Debug)]
 struct Believer {
     pins: Option<PathBuf>,
+    named: Vec<CertificateDer<'static>>,
     others: Option<Arc<dyn ServerCertVerifier>>,
     provider: Arc<CryptoProvider>,
 }
@@ -82,6 +83,11 @@ impl ServerCertVerifier for Believer {
     ) -> Result<ServerCertVerified, Error> {
         // Read each time: the server may have got a new one.
         if self.pins.as_deref().is_some_and(|pins| pinned(pins).iter().any(|pin| pin == end_entity)) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        // Signed by nobody but itself, as `openssl req -x509` makes them: it says to be an authority, which no server's may.
+        if self.named.contains(&end_entity.clone().into_owned()) {
+            verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
             return Ok(ServerCertVerified::assertion());
         }
         match &self.others {
@@ -111,5 +117,33 @@ impl ServerCertVerifier for Believer {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+
+    fn verdict(pins: Option<&Path>, ca_file: Option<&Path>, shown: &CertificateDer<'_>, host: &str) -> bool {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let named = ca_file.map(|path| roots(path).expect("certificates")).unwrap_or_default();
+        let believer = Believer { pins: pins.map(Path::to_owned), named, others: None, provider };
+        let host = ServerName::try_from(host.to_owned()).expect("a name");
+        believer.verify_server_cert(shown, &[], &host, &[], UnixTime::now()).is_ok()
+    }
+
+    #[test]
+    fn a_certificate_that_the_user_named_is_believed_for_its_names_and_a_pinned_one_for_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("c.pem");
+        let mut params = CertificateParams::new(["a.example".to_owned()]).expect("names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let shown = params.self_signed(&KeyPair::generate().expect("a key")).expect("a certificate");
+        std::fs::write(&file, shown.pem()).expect("written");
+        assert!(verdict(None, Some(&file), shown.der(), "a.example"));
+        assert!(!verdict(None, Some(&file), shown.der(), "b.example"));
+        assert!(verdict(Some(&file), None, shown.der(), "b.example"));
+        assert!(!verdict(None, None, shown.der(), "a.example"));
     }
 }

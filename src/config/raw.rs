@@ -1,5 +1,6 @@
 //! The settings as they are written, and the checks that turn them into [`Config`].
 
+use super::backup::RawBackup;
 use super::embedding::RawEmbedding;
 use super::list::List;
 use super::playback::RawPlayback;
@@ -33,6 +34,8 @@ pub(super) struct Raw {
     playback: RawPlayback,
     embedding: RawEmbedding,
     tokens: RawTokens,
+    signing: super::signing::RawSigning,
+    backup: RawBackup,
     log: RawLog,
 }
 
@@ -128,6 +131,8 @@ impl Raw {
             playback: self.playback.check()?,
             embedding: self.embedding.check()?,
             token_lifetime: duration("tokens.lifetime", &self.tokens.lifetime, Duration::from_secs(60))?,
+            signing: self.signing.check()?,
+            backup: self.backup.check()?,
             log: self.log.check()?,
         })
     }
@@ -222,7 +227,7 @@ fn network(text: &str) -> Result<IpNet> {
     network.ok_or_else(|| wrong("server.trusted_proxies", text, "list addresses or networks, e.g. 127.0.0.1, 10.0.0.0/8"))
 }
 
-fn origin(setting: &str, text: &str) -> Result<Option<String>> {
+pub(super) fn origin(setting: &str, text: &str) -> Result<Option<String>> {
     if text.is_empty() {
         return Ok(None);
     }

@@ -1,8 +1,10 @@
 //! The disk: how much of it new uploads leave free.
 
+use super::raw::duration;
 use super::wrong;
 use crate::domain::Result;
 use serde::Deserialize;
+use std::time::Duration;
 
 const MOST_PERCENT: u64 = 90;
 
@@ -13,6 +15,10 @@ pub struct Storage {
     pub reserve_bytes: u64,
     /// At most so many hundredths of the disk.
     pub reserve_percent: u64,
+    /// Until a blob that is nobody's is swept.
+    pub orphan_age: Duration,
+    /// Between two reconciliations that nobody asks for; `None`: there are none.
+    pub reconcile_every: Option<Duration>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -20,6 +26,8 @@ pub struct Storage {
 pub(super) struct Raw {
     reserve_bytes: u64,
     reserve_percent: u64,
+    orphan_age: String,
+    reconcile_every: String,
 }
 
 impl Raw {
@@ -27,6 +35,12 @@ impl Raw {
         if self.reserve_percent > MOST_PERCENT {
             return Err(wrong("storage.reserve_percent", &self.reserve_percent.to_string(), "write 0 to 90"));
         }
-        Ok(Storage { reserve_bytes: self.reserve_bytes, reserve_percent: self.reserve_percent })
+        let every = duration("storage.reconcile_every", &self.reconcile_every, Duration::ZERO)?;
+        Ok(Storage {
+            reserve_bytes: self.reserve_bytes,
+            reserve_percent: self.reserve_percent,
+            orphan_age: duration("storage.orphan_age", &self.orphan_age, Duration::ZERO)?,
+            reconcile_every: Some(every).filter(|every| !every.is_zero()),
+        })
     }
 }

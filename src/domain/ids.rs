@@ -65,6 +65,10 @@ id!(/// A course, department or series.
     CollectionId);
 id!(/// One viewer's session with one version.
     SessionId);
+id!(/// One link to a download.
+    LinkId);
+id!(/// One backup of a house.
+    SnapshotId);
 
 fn is_id(text: &str) -> bool {
     text.len() == DIGITS && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))

@@ -1,15 +1,14 @@
 //! What can be sent for a key: its bytes, or where they are, and the headers that describe them.
 
-use super::conditional::{Validators, Verdict};
+use super::State;
 use super::playlist::{MAX_PLAYLIST_BYTES, Playlist};
-use super::range::{Selection, select};
-use super::{State, encoding};
 use crate::blobs::{CacheRule, Key, Meta};
 use crate::domain::{Error, Result};
+use crate::encoding::accepts_gzip;
+use crate::representation::{Answer, Description, Validators};
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, LAST_MODIFIED, RANGE, VARY};
+use http::header::{ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY};
 use http::{HeaderMap, HeaderValue, Method};
-use std::ops::Range;
 
 /// One representation of a key, chosen for one request.
 #[derive(Debug)]
@@ -33,26 +32,12 @@ enum Coding {
     Gzip,
 }
 
-/// What a request shall get of a representation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// 200, and all of it; for HEAD only its headers.
-    Whole,
-    /// 206, and these bytes.
-    Part(Range<u64>),
-    /// 304: the client has it.
-    NotModified,
-    /// 412: it is not what the client takes it for.
-    PreconditionFailed,
-    /// 416: the range lies beyond the end.
-    Unsatisfiable,
-}
-
 impl Representation {
     /// Chooses the representation of `key` for a client with these `headers`.
-    pub(super) async fn choose(edge: &State, key: &Key, headers: &HeaderMap) -> Result<Self> {
+    pub(super) async fn choose(edge: &State, key: &Key, reuse: Reuse, headers: &HeaderMap) -> Result<Self> {
         let meta = edge.origin.head(key).await?;
-        if key.is_playlist() { Self::playlist(edge, key, meta, headers).await } else { Ok(Self::stored(key, meta)) }
+        let chosen = if key.is_playlist() { Self::playlist(edge, key, meta, headers).await? } else { Self::stored(key, meta) };
+        Ok(Self { cache_control: cache_control(key, reuse), ..chosen })
     }
 
     /// A blob that is never overwritten (invariant 2): its name is as good as a hash of its content.
@@ -62,7 +47,7 @@ impl Representation {
             content: None,
             validators: Validators { etag: format!("\"{}\"", key.path()), modified: meta.modified, immutable: true },
             content_type: key.content_type(),
-            cache_control: cache_control(key),
+            cache_control: cache_control(key, Reuse::Private),
             coding: Coding::Only,
         }
     }
@@ -72,7 +57,7 @@ impl Representation {
             return Err(Error::internal("the playlist is too large to be served", format!("{} bytes at {key}", meta.size_bytes)));
         }
         let playlist = Playlist::new(edge.origin.read(key).await?);
-        let (content, etag, coding) = if encoding::accepts_gzip(headers) {
+        let (content, etag, coding) = if accepts_gzip(headers) {
             (edge.compressor.gzip(&playlist).await?, playlist.gzip_etag(), Coding::Gzip)
         } else {
             (playlist.content.clone(), playlist.etag(), Coding::Plain)
@@ -82,58 +67,53 @@ impl Representation {
             content: Some(content),
             validators: Validators { etag, modified: meta.modified, immutable: false },
             content_type: key.content_type(),
-            cache_control: cache_control(key),
+            cache_control: cache_control(key, Reuse::Private),
             coding,
         })
     }
 
-    /// Decides the answer, in the order of RFC 9110 §13.2.2: preconditions, then the range, which only GET has.
+    /// Decides what a request gets of it.
     pub(super) fn answer(&self, method: &Method, headers: &HeaderMap) -> Answer {
-        match self.validators.judge(headers) {
-            Verdict::NotModified => return Answer::NotModified,
-            Verdict::Failed => return Answer::PreconditionFailed,
-            Verdict::Proceed => {}
-        }
-        let mut ranges = headers.get_all(RANGE).iter();
-        let (Some(range), None) = (ranges.next(), ranges.next()) else { return Answer::Whole };
-        if method != Method::GET || !self.validators.allow_range(headers) {
-            return Answer::Whole;
-        }
-        match select(range.to_str().unwrap_or(""), self.size_bytes) {
-            Selection::Whole => Answer::Whole,
-            Selection::Part(range) => Answer::Part(range),
-            Selection::Unsatisfiable => Answer::Unsatisfiable,
-        }
+        Answer::of(&self.validators, self.size_bytes, method, headers)
     }
 
-    /// The headers that go with 200, 206 and 304 alike (RFC 9110 §15.4.5).
-    pub(super) fn describe(&self, headers: &mut HeaderMap) {
-        headers.insert(ETAG, visible(&self.validators.etag));
-        headers.insert(LAST_MODIFIED, visible(&self.validators.last_modified()));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static(self.cache_control));
-        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    /// Its headers.
+    pub(super) fn describe(&self) -> Description {
+        let mut description = Description::default();
+        let Description { always, content } = &mut description;
+        always.insert(ETAG, visible(&self.validators.etag));
+        always.insert(LAST_MODIFIED, visible(&self.validators.last_modified()));
+        always.insert(CACHE_CONTROL, HeaderValue::from_static(self.cache_control));
+        always.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         if self.coding != Coding::Only {
-            headers.insert(VARY, HeaderValue::from(ACCEPT_ENCODING));
+            always.insert(VARY, HeaderValue::from(ACCEPT_ENCODING));
         }
-    }
-
-    /// The headers that go with its bytes.
-    pub(super) fn describe_content(&self, headers: &mut HeaderMap) {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        content.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         if self.coding == Coding::Gzip {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            content.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
+        description
     }
 }
 
-/// The key knows how long; for whom is the edge's to say. The session is in the path, so a shared cache would keep a
-/// copy per session that serves no second viewer, and would go on serving it, unaudited, after the token has expired or
-/// was revoked: hence `private`. A CDN that checks tokens itself may cache by the path behind the token.
-fn cache_control(key: &Key) -> &'static str {
-    match key.cache_rule() {
-        CacheRule::Immutable => "private, max-age=31536000, immutable",
-        CacheRule::Playlist => "private, max-age=60",
-        CacheRule::Never => "no-store",
+/// Who may keep an answer for a later request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reuse {
+    /// The viewer alone. With the session in the path, a shared cache would keep a copy per session that serves no second viewer; and wherever
+    /// it stands, it would go on serving what it keeps, unaudited, to those who may no longer have it.
+    Private,
+    /// Also a cache before the edge, which the operator says judges every request itself.
+    Shared,
+}
+
+/// The key knows how long; for whom is the edge's to say.
+fn cache_control(key: &Key, reuse: Reuse) -> &'static str {
+    let rule = key.cache_rule();
+    match (rule, reuse) {
+        (CacheRule::Never, _) => "no-store",
+        (_, Reuse::Shared) => rule.header(),
+        (CacheRule::Immutable, Reuse::Private) => "private, max-age=31536000, immutable",
+        (CacheRule::Playlist, Reuse::Private) => "private, max-age=60",
     }
 }
 

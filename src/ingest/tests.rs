@@ -25,7 +25,7 @@ impl House {
         let presigner = Presigner::new("http://127.0.0.1:9", keyring.s3_credentials()).expect("a presigner");
         let catalog = Catalog::open_sqlite(&folder.path().join("catalog.db")).await.expect("a catalog");
         let blobs = Blobs::open(&folder.path().join("blobs")).await.expect("blobs");
-        let unlimited = crate::storage::Limits { reserve: Reserve::default(), quotas: Defaults::default() };
+        let unlimited = crate::storage::Limits { reserve: Reserve::default(), quotas: Defaults::default(), orphan_age: Duration::ZERO };
         let ingest = Ingest {
             storage: Storage::new(catalog.clone(), blobs.clone(), unlimited),
             catalog,

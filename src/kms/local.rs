@@ -82,6 +82,31 @@ impl Keyring {
         }
     }
 
+    /// Reads the keyring at `path`; `NotFound` when there is none.
+    pub fn open(path: &Path) -> Result<Self> {
+        match File::open(path) {
+            Ok(file) => Self::read(file, path),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::not_found(format!("there is no keyring {}", path.display()))),
+            Err(e) => Err(Error::internal(format!("could not open {}", path.display()), e)),
+        }
+    }
+
+    /// The whole keyring as text: for nothing but to be sealed.
+    pub fn to_text(&self) -> Result<Zeroizing<Vec<u8>>> {
+        let text = serde_json::to_vec_pretty(&self.contents).map_err(|e| Error::internal("could not write the keyring", e))?;
+        Ok(Zeroizing::new(text))
+    }
+
+    /// The keyring that [`Self::to_text`] wrote.
+    pub fn from_text(text: &[u8]) -> Result<Self> {
+        Self::parse(text, "the keyring in the backup")
+    }
+
+    /// Makes the keyring file at `path` (mode 0600, durable). Fails when there is one.
+    pub fn save_new(&self, path: &Path) -> Result<()> {
+        write_new(path, &self.contents).map_err(|e| Error::internal(format!("could not write {}", path.display()), e))
+    }
+
     /// Signs access tokens.
     pub fn access_tokens(&self) -> &SigningKey {
         &self.access_tokens
@@ -131,13 +156,17 @@ impl Keyring {
         refuse_when_others_can_read(&file, path)?;
         let mut text = Zeroizing::new(Vec::new());
         (&file).read_to_end(&mut text).map_err(|e| Error::internal(format!("could not read {}", path.display()), e))?;
-        let contents: Contents = serde_json::from_slice(&text).map_err(|e| {
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    fn parse(text: &[u8], shown: &str) -> Result<Self> {
+        let contents: Contents = serde_json::from_slice(text).map_err(|e| {
             // serde_json's own text can quote what it could not read; only the place is told.
             let place = format!("line {}, column {}", e.line(), e.column());
-            Error::internal(format!("{} is damaged; restore it from a backup", path.display()), place)
+            Error::internal(format!("{shown} is damaged; restore it from a backup"), place)
         })?;
         if contents.format != FORMAT {
-            return Err(Error::internal(format!("{} is of a newer Theatrum; update this one", path.display()), "unknown format"));
+            return Err(Error::internal(format!("{shown} is of a newer Theatrum; update this one"), "unknown format"));
         }
         Self::new(contents)
     }

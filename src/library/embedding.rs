@@ -112,7 +112,7 @@ impl Library {
         let lifetime = self.link_lifetime(link.lifetime)?;
         let object = format!("{} at {}", grant.subject, grant.origin);
         self.audit.append(&Entry { video: Some(id.to_string()), object: Some(object), ..caller.entry("embed-link", decision) }).await?;
-        let minted = self.embeds.minter.mint(&grant, lifetime, super::playback::now_ms())?;
+        let minted = self.embeds.minter.mint(&grant, lifetime, super::now_ms())?;
         Ok((grant, minted))
     }
 
@@ -132,7 +132,7 @@ impl Library {
     /// every other session is (invariant 8). `Unauthorized` without a valid token for this video, `Forbidden` when it may not be embedded
     /// on the token's site any more.
     pub async fn watch_embedded(&self, visitor: Visitor, id: &VideoId, token: &str) -> Result<Playback> {
-        let grant = self.embeds.minter.verify(token, id, super::playback::now_ms())?;
+        let grant = self.embeds.minter.verify(token, id, super::now_ms())?;
         let video = self.catalog.video(id).await?;
         let actor = Actor { subject: grant.subject, role: Role::Viewer };
         let caller = Caller { actor, address: visitor.address, request_id: visitor.request_id };

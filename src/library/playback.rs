@@ -1,6 +1,6 @@
 //! Watching: a session is decided on once, and again for each key.
 
-use super::{Caller, Library};
+use super::{Caller, Library, now_ms};
 use crate::audit::Entry;
 use crate::catalog::playback::Session;
 use crate::domain::ids::{SessionId, VersionId, VideoId};
@@ -8,10 +8,11 @@ use crate::domain::role::Role;
 use crate::domain::video::{RenditionName, State, Video};
 use crate::domain::{Error, ErrorKind, Result};
 use crate::links::Token;
+use crate::links::cloudfront::{Cookies, Policy};
 use crate::links::playback::{Grant, Pass};
 use crate::policy::{Action, Actor, Decision, decide};
 use crate::transaction;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use theatrum_media::crypt::ContentKey;
 
 /// A session that may begin.
@@ -81,6 +82,14 @@ impl Library {
             tx.append_audit(&entry).await
         })?;
         Ok(Playback { session: grant.session, token: signed.token, video: id.clone(), version, expires_at: signed.expires_at_ms })
+    }
+
+    /// CloudFront's cookies for the playlists and segments of a session that may begin: a custom policy for all of its version, until its end.
+    /// They open no key.
+    pub async fn stream_cookies(&self, playback: &Playback) -> Result<Cookies> {
+        let resource = format!("{}/v/{}/{}/*", self.links.origin, playback.video, playback.version);
+        let policy = Policy::new(resource, playback.expires_at.div_euclid(1000));
+        self.signing.signer(None).await?.cookies(&policy.text())
     }
 
     /// Releases one content key. The decision is made anew and is in the audit log before the key leaves; without its entry there is
@@ -156,9 +165,4 @@ fn playable_version(video: &Video) -> Result<VersionId> {
         State::Refused => Err(Error::conflict("refused", "the video was refused and cannot be played")),
         _ => Err(not_yet()),
     }
-}
-
-pub(super) fn now_ms() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }

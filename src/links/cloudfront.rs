@@ -58,45 +58,42 @@ enum Refusal {
 }
 
 impl Refusal {
-    /// The code and the message of this refusal; they never change their meaning.
-    fn words(self) -> (&'static str, &'static str) {
+    /// A signed link is no identity: without a valid one the answer is 403. The codes never change their meaning.
+    fn into_error(self) -> Error {
+        const NO: ErrorKind = ErrorKind::Forbidden;
         match self {
-            Self::Missing => {
-                ("signature-missing", "the link is not signed: use a signed url, or send the CloudFront-* cookies of a playback")
+            Self::Missing => Error::new(
+                NO,
+                "signature-missing",
+                "the link is not signed: use a signed url, or send the CloudFront-* cookies of a playback",
+            ),
+            Self::Malformed => Error::new(NO, "signature-malformed", MALFORMED),
+            Self::HashUnknown => Error::new(
+                NO,
+                "signature-hash",
+                "Hash-Algorithm must be SHA256 or SHA1: sign with SHA-256 and append Hash-Algorithm=SHA256",
+            ),
+            Self::Sha1 => Error::new(NO, "signature-weak-hash", SHA1),
+            Self::KeyUnknown => {
+                Error::new(NO, "signature-key", "the link's Key-Pair-Id is not in the key group, or was revoked: ask for a new link")
             }
-            Self::Malformed => (
-                "signature-malformed",
-                "the link's signature is incomplete or garbled: it needs Expires or Policy, Signature and Key-Pair-Id, each once and as signed",
-            ),
-            Self::HashUnknown => {
-                ("signature-hash", "Hash-Algorithm must be SHA256 or SHA1: sign with SHA-256 and append Hash-Algorithm=SHA256")
-            }
-            Self::Sha1 => (
-                "signature-sha1",
-                "signatures over SHA-1, the default without Hash-Algorithm, are not accepted: sign with SHA-256 and append Hash-Algorithm=SHA256",
-            ),
-            Self::KeyUnknown => ("signature-key", "the link's Key-Pair-Id is not in the key group, or was revoked: ask for a new link"),
-            Self::Signature => (
-                "signature-mismatch",
-                "the signature does not fit the link: nothing may be added or changed after signing; ask for a new link",
-            ),
-            Self::PolicyMalformed => (
-                "policy-malformed",
-                "the link's policy is not one that CloudFront takes: one statement with Resource and DateLessThan, and at most DateGreaterThan and IpAddress",
-            ),
-            Self::Resource => ("policy-resource", "the link's policy is for another resource; ask for a link for this one"),
-            Self::Expired => ("policy-expired", "the link has expired; ask for a new one"),
-            Self::NotYet => ("policy-not-yet", "the link is not valid yet: wait, and check the clock of whoever signed it"),
-            Self::Address => ("policy-address", "the link is for another network address; ask for a new one from here"),
+            Self::Signature => Error::new(NO, "signature-mismatch", MISMATCH),
+            Self::PolicyMalformed => Error::new(NO, "policy-malformed", POLICY_MALFORMED),
+            Self::Resource => Error::new(NO, "policy-resource", "the link's policy is for another resource; ask for a link for this one"),
+            Self::Expired => Error::new(NO, "policy-expired", "the link has expired; ask for a new one"),
+            Self::NotYet => Error::new(NO, "policy-not-yet", "the link is not valid yet: wait, and check the clock of whoever signed it"),
+            Self::Address => Error::new(NO, "policy-address", "the link is for another network address; ask for a new one from here"),
         }
     }
-
-    /// A signed link is no identity: without a valid one the answer is 403.
-    fn into_error(self) -> Error {
-        let (code, message) = self.words();
-        Error::new(ErrorKind::Forbidden, code, message)
-    }
 }
+
+const MALFORMED: &str =
+    "the link's signature is incomplete or garbled: it needs Expires or Policy, Signature and Key-Pair-Id, each once and as signed";
+const SHA1: &str =
+    "signatures over SHA-1, the default without Hash-Algorithm, are not accepted: sign with SHA-256 and append Hash-Algorithm=SHA256";
+const MISMATCH: &str = "the signature does not fit the link: nothing may be added or changed after signing; ask for a new link";
+const POLICY_MALFORMED: &str =
+    "the policy is not one that CloudFront takes: one statement with Resource and DateLessThan, and at most DateGreaterThan and IpAddress";
 
 #[cfg(test)]
 mod tests;

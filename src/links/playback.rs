@@ -6,6 +6,7 @@ use crate::domain::ids::{SessionId, VersionId, VideoId};
 use crate::domain::{Error, ErrorKind, Result};
 use crate::recent::Recent;
 use aws_lc_rs::digest::{SHA256, digest};
+use http::HeaderMap;
 use jsonwebtoken::Validation;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -13,6 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 const AUDIENCE: &str = "theatrum-playback";
+
+/// The cookie that carries a token where the path does not: beside CloudFront's signed cookies, below `/v/{video}/{version}/`.
+pub const COOKIE: &str = "theatrum_playback";
 
 /// Sessions whose verdict is remembered: some 30 MB at most, and twice the sessions one edge can feed.
 const REMEMBERED: usize = 100_000;
@@ -57,6 +61,13 @@ struct Claims {
     vid: VideoId,
     ver: VersionId,
     exp: Expiry,
+}
+
+/// The token in the [`COOKIE`] of a request; empty without one.
+pub fn token_of_cookies(headers: &HeaderMap) -> &str {
+    let lines = headers.get_all(http::header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let mut tokens = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='));
+    tokens.next().unwrap_or("")
 }
 
 /// Signs playback tokens.

@@ -137,6 +137,35 @@ async fn an_http2_client_that_asks_for_nothing_is_cut() {
     }
 }
 
+/// CVE-2023-44487, rapid reset: requests that are taken back at once cost us more than their client.
+#[tokio::test]
+async fn a_flood_of_requests_that_are_taken_back_ends_the_connection() {
+    const GOAWAY: u8 = 7;
+    const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
+    let house = House::open(Limits { head: LONG, idle: LONG, ..limits() }, true, Duration::ZERO).await;
+    let mut stream = house.connect_tls(H2).await;
+    let mut flood = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    // GET https://a.example/ by the static table of HPACK (RFC 7541 appendix A).
+    let head = [&[0x82, 0x87, 0x84, 0x01, 9][..], b"a.example"].concat();
+    for number in (1..2_000u32).step_by(2) {
+        flood
+            .extend([&[0, 0, 14, 1, 5][..], &number.to_be_bytes(), &head, &[0, 0, 4, 3, 0], &number.to_be_bytes(), &[0, 0, 0, 8]].concat());
+    }
+    stream.write_all(&flood).await.expect("sent");
+    let (came, _) = until_the_end(&mut stream).await;
+    let mut frames = &came[..];
+    let mut farewell = None;
+    while let [a, b, c, kind, rest @ ..] = frames {
+        let size = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+        let payload = &rest[5..5 + size];
+        if *kind == GOAWAY {
+            farewell = Some(payload[4..8].to_vec());
+        }
+        frames = &rest[5 + size..];
+    }
+    assert_eq!(farewell.as_deref(), Some(&ENHANCE_YOUR_CALM[..]));
+}
+
 #[tokio::test]
 async fn an_http2_connection_outlives_its_idle_time_while_something_runs() {
     let house = House::open(limits(), true, SHORT * 5).await;

@@ -6,6 +6,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,18 +14,14 @@ use uuid::Uuid;
 
 /// A killed server's lock lives on in a child that it had just forked, until that has become ffmpeg's helper: a moment.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// How the name ends of a file that is being written, the keyring's too.
+const STAGED: &str = ".new";
+/// How the name begins of a file by which `doctor` tries the disk.
+const TRIAL: &str = ".doctor-";
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
+const RESTORING: &str = "restoring";
 /// Below the folder; local clients read its name in server.json.
 const PINS: &str = "tls/serving.pem";
-
-/// A data folder, locked: no other server runs on it while this lives.
-#[derive(Debug)]
-pub(super) struct Folder {
-    path: PathBuf,
-    node: String,
-    life: String,
-    _lock: File,
-}
 
 /// Where a server is.
 pub struct Announcement<'a> {
@@ -34,24 +31,16 @@ pub struct Announcement<'a> {
     pub has_tls: bool,
 }
 
-impl Folder {
-    /// Opens and locks the folder, making it (0700) if absent. `Conflict` when another server holds it.
-    pub fn open(path: &Path) -> Result<Self> {
-        make(path).map_err(|error| unusable(path, error))?;
-        let path = path.canonicalize().map_err(|error| unusable(path, error))?;
-        let lock = lock(&path)?;
-        let node = node(&path)?;
-        Ok(Self { path, node, life: Uuid::new_v4().simple().to_string(), _lock: lock })
-    }
+/// Where things lie in a data folder.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    path: PathBuf,
+}
 
-    /// This folder's name among workers; it never changes.
-    pub fn node(&self) -> &str {
-        &self.node
-    }
-
-    /// Who holds leases: the node and this life of it.
-    pub fn owner(&self) -> String {
-        format!("{}/{}", self.node, self.life)
+impl Layout {
+    /// That of the folder at `path`.
+    pub fn of(path: &Path) -> Self {
+        Self { path: path.to_owned() }
     }
 
     /// The SQLite catalog.
@@ -72,6 +61,60 @@ impl Folder {
     /// The administrator's access token.
     pub fn admin_token(&self) -> PathBuf {
         self.path.join("admin.token")
+    }
+
+    /// Says that a restore into the folder has begun and not ended.
+    pub(super) fn restoring(&self) -> PathBuf {
+        self.path.join(RESTORING)
+    }
+}
+
+/// A data folder, locked: no other server runs on it while this lives.
+#[derive(Debug)]
+pub(super) struct Folder {
+    layout: Layout,
+    node: String,
+    life: String,
+    _lock: File,
+}
+
+impl Deref for Folder {
+    type Target = Layout;
+
+    fn deref(&self) -> &Layout {
+        &self.layout
+    }
+}
+
+impl Folder {
+    /// Opens and locks the folder, making it (0700) if absent. `Conflict` when another server holds it, or a restore is unfinished there.
+    pub fn open(path: &Path) -> Result<Self> {
+        let folder = Self::take(path)?;
+        if folder.restoring().exists() {
+            let message = format!("a restore into {} has not ended: run `theatrum restore` again", folder.path.display());
+            return Err(Error::conflict("restore-unfinished", message));
+        }
+        Ok(folder)
+    }
+
+    /// As [`Self::open`], whether something was restored there or not.
+    pub fn take(path: &Path) -> Result<Self> {
+        make(path).map_err(|error| unusable(path, error))?;
+        let path = path.canonicalize().map_err(|error| unusable(path, error))?;
+        let lock = lock(&path)?;
+        sweep(&path).map_err(|error| unusable(&path, error))?;
+        let node = node(&path)?;
+        Ok(Self { layout: Layout { path }, node, life: Uuid::new_v4().simple().to_string(), _lock: lock })
+    }
+
+    /// This folder's name among workers; it never changes.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Who holds leases: the node and this life of it.
+    pub fn owner(&self) -> String {
+        format!("{}/{}", self.node, self.life)
     }
 
     /// The administrator's access token, if there is one.
@@ -114,6 +157,22 @@ impl Folder {
         }
     }
 
+    /// Begins or goes on with a restore: no server opens the folder until [`Self::restored`].
+    pub fn mark_restoring(&self) -> Result<()> {
+        self.write(RESTORING, "a backup is being restored here\n")
+    }
+
+    /// Ends a restore: everything is durable, then the mark goes.
+    pub fn restored(&self) -> Result<()> {
+        let ended = (|| {
+            let folder = File::open(&self.path)?;
+            rustix::fs::syncfs(&folder)?;
+            fs::remove_file(self.restoring())?;
+            folder.sync_all()
+        })();
+        ended.map_err(|error| unusable(&self.path, error))
+    }
+
     fn write(&self, name: &str, text: &str) -> Result<()> {
         write(&self.path, name, text)
     }
@@ -130,9 +189,21 @@ fn make(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(parents)
 }
 
+/// Removes what a write that was cut short left beside its file, and what a doctor that was killed left of its trial of the disk.
+fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type()?.is_file() && (name.ends_with(STAGED) || name.starts_with(TRIAL)) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes a private file whole or not at all, durably.
 fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
-    let (path, staged) = (folder.join(name), folder.join(format!("{name}.new")));
+    let (path, staged) = (folder.join(name), folder.join(format!("{name}{STAGED}")));
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&staged)?;
         file.write_all(text.as_bytes())?;
@@ -191,6 +262,18 @@ mod tests {
         assert!(make(&data).expect("there").is_empty());
         let mode = fs::metadata(&data).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn what_a_killed_life_was_writing_is_gone_in_the_next() {
+        let parent = tempfile::tempdir().expect("a folder");
+        for name in ["admin.token.new", "keyring.json.new", "server.json.new", ".doctor-x1y2z3", "newer.txt", "catalog.db"] {
+            fs::write(parent.path().join(name), "x").expect("a file");
+        }
+        let _folder = Folder::open(parent.path()).expect("opens");
+        let mut left: Vec<_> = fs::read_dir(parent.path()).expect("a folder").map(|entry| entry.expect("an entry").file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["catalog.db", "lock", "newer.txt", "node.id"]);
     }
 
     #[test]

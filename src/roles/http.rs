@@ -15,6 +15,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+use tower_http::timeout::RequestBodyTimeoutLayer;
+
+/// For the next bytes of a body. The largest is some hundred kilobytes: parts go to the S3 endpoint.
+const BODY_IDLE: Duration = Duration::from_secs(30);
 
 /// The application, as connections see it.
 #[derive(Clone)]
@@ -29,7 +33,7 @@ impl Front {
     pub(super) fn new(app: Router, proxies: Proxies, hsts_max_age: Option<Duration>) -> Self {
         // RFC 6797 §6.1.1. Digits are always a value.
         let hsts = hsts_max_age.and_then(|age| HeaderValue::from_str(&format!("max-age={}", age.as_secs())).ok());
-        Self { app: app.layer(from_fn(log_access)), proxies, hsts }
+        Self { app: app.layer(from_fn(log_access)).layer(RequestBodyTimeoutLayer::new(BODY_IDLE)), proxies, hsts }
     }
 
     async fn answer(self, peer: Peer, request: http::Request<Incoming>) -> Response {

@@ -4,19 +4,25 @@
 mod superseded;
 
 use super::ending::mourn;
-use crate::audit::Log;
+use crate::audit::{Entry, Log};
 use crate::blobs::{Blobs, Prefix};
 use crate::catalog::Catalog;
+use crate::depot::{Depot, Name, Place};
 use crate::domain::ids::VideoId;
 use crate::domain::{Error, Result};
 use crate::doorbell::Doorbell;
 use crate::keys::Keys;
+use crate::storage::Storage;
 use crate::transaction;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_secs(2);
+/// How often it is asked whether a reconciliation is due.
+const RECONCILE_LOOK: Duration = Duration::from_secs(60);
+/// For each blob: ten thousand in ten seconds.
+const RECONCILE_PAUSE: Duration = Duration::from_millis(1);
 /// Until a video that could not be purged is tried again; meanwhile others are.
 const AFTER_TROUBLE_MS: i64 = 60_000;
 
@@ -33,6 +39,12 @@ pub struct State {
     pub audit: Arc<Log>,
     /// Wakes the purge, and is told of what changed.
     pub doorbell: Doorbell,
+    /// Where backups lie, if anywhere: deletions are noted there, so that no restore undoes them.
+    pub depot: Option<Place>,
+    /// Is reconciled now and then,
+    pub storage: Storage,
+    /// so often, if at all.
+    pub reconcile_every: Option<Duration>,
 }
 
 /// Makes passes until `shutdown`, every two seconds; purges on each ring besides. Leases and counts never wait for a purge, and neither
@@ -49,8 +61,32 @@ pub async fn run(state: State, shutdown: CancellationToken) -> Result<()> {
             state.doorbell.wait_upkeep(EVERY).await;
         }
     };
-    tokio::join!(keep(&state, &shutdown), shutdown.run_until_cancelled(purges));
+    let background = async { tokio::join!(purges, reconciliations(&state)) };
+    tokio::join!(keep(&state, &shutdown), shutdown.run_until_cancelled(background));
     state.audit.flush().await
+}
+
+/// Sweeps what is nobody's whenever the last time is long enough ago. Slowly: those who watch come first.
+async fn reconciliations(state: &State) {
+    let Some(every) = state.reconcile_every else { return };
+    loop {
+        tokio::time::sleep(RECONCILE_LOOK).await;
+        if let Err(error) = reconcile_if_due(state, every).await {
+            tracing::warn!(cause = %error.chain(), "could not reconcile the blobs; it is tried again");
+        }
+    }
+}
+
+async fn reconcile_if_due(state: &State, every: Duration) -> Result<()> {
+    let now = transaction!(state.catalog, |tx| tx.now().await)?;
+    let every_ms = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
+    let last = state.storage.last_report(true).await?.map(|(ended_at, _)| ended_at);
+    if last.is_some_and(|last| now < last.saturating_add(every_ms)) {
+        return Ok(());
+    }
+    let (actor, role, action) = ("theatrum".to_owned(), "worker".to_owned(), "reconcile".to_owned());
+    let entry = Entry { actor, role, action, decision: "allow", reason: "due".to_owned(), ..Entry::default() };
+    state.storage.reconcile(true)?.run(&entry, RECONCILE_PAUSE).await.map(drop)
 }
 
 /// What must go on whatever is being purged. Never cut short: a flush has the counts in its hands.
@@ -94,7 +130,7 @@ async fn end_leases(state: &State) -> Result<()> {
     Ok(())
 }
 
-/// Refused and deleted videos lose their key, then their blobs (invariant 6). One that cannot be purged is put off, so that any number
+/// Refused and deleted videos lose their key, then their blobs, then their key in the backups (invariant 6). One that cannot be purged is put off, so that any number
 /// of such stop no other. May be cut short anywhere: a video is due until the last statement.
 async fn purge(state: &State) -> Result<()> {
     let now = transaction!(state.catalog, |tx| tx.now().await)?;
@@ -109,8 +145,9 @@ async fn purge(state: &State) -> Result<()> {
     }
     let scrubbed = state.catalog.scrub().await;
     let scrubbed = scrubbed.inspect_err(|error| tracing::warn!(cause = %error.chain(), "could not scrub the catalog")).is_ok();
+    let graveyard = graveyard(state).await;
     for video in due {
-        if let Err(error) = purge_video(state, &video, scrubbed).await {
+        if let Err(error) = purge_video(state, &video, scrubbed, &graveyard).await {
             tracing::warn!(%video, cause = %error.chain(), "could not purge a video; it is tried again in a minute");
             transaction!(state.catalog, |tx| tx.postpone_purge(&video, now + AFTER_TROUBLE_MS).await)?;
         }
@@ -118,10 +155,24 @@ async fn purge(state: &State) -> Result<()> {
     Ok(())
 }
 
-async fn purge_video(state: &State, video: &VideoId, scrubbed: bool) -> Result<()> {
+/// The depot in which deletions are to be noted: none without a backup there, which could bring anything back. Asked once a pass, since one
+/// that does not answer takes its time.
+async fn graveyard(state: &State) -> Result<Option<Depot>> {
+    let Some(place) = &state.depot else { return Ok(None) };
+    let depot = Depot::look(place)?;
+    let is_used = !depot.folders(Name::SNAPSHOTS).await?.is_empty();
+    Ok(is_used.then_some(depot))
+}
+
+async fn purge_video(state: &State, video: &VideoId, scrubbed: bool, graveyard: &Result<Option<Depot>>) -> Result<()> {
     let deleted = state.blobs.delete_prefix(&Prefix::Video(video.clone())).await?;
     if !scrubbed {
         return Err(Error::unavailable("the catalog's files may still hold the video's wrapped key", "not scrubbed"));
+    }
+    match graveyard {
+        Ok(Some(depot)) => depot.bury(video).await?,
+        Ok(None) => {}
+        Err(error) => return Err(Error::unavailable("the deletion cannot be noted among the backups", error.chain())),
     }
     transaction!(state.catalog, |tx| tx.purged(video).await)?;
     tracing::info!(%video, deleted, "purged a video");

@@ -94,11 +94,21 @@ impl House {
             route(delete, format!("/v1/videos/{ready}"), none.clone(), (403, 403)),
             route(delete, format!("/v1/videos/{refused}"), none.clone(), (404, 404)),
             route(get, "/v1/collections".into(), none.clone(), (200, 200)),
+            route(post, format!("/v1/videos/{ready}/downloads"), json!({"rendition": "audio"}), (403, 403)),
+            route(post, format!("/v1/videos/{ready}/downloads"), json!({"rendition": "source"}), (403, 403)),
+            route(post, format!("/v1/videos/{refused}/downloads"), json!({"rendition": "source"}), (404, 404)),
+            route(get, "/v1/signing-keys".into(), none.clone(), (403, 403)),
+            route(post, "/v1/signing-keys".into(), json!({}), (403, 403)),
+            route(post, "/v1/signing-keys/K1/activate".into(), none.clone(), (403, 403)),
+            route(delete, "/v1/signing-keys/K1".into(), none.clone(), (403, 403)),
+            route(post, "/v1/signed-links".into(), json!({"url": "https://h.example/x", "expires_at": 1_900_000_000_000_i64}), (403, 403)),
             route(get, "/v1/events".into(), none.clone(), (200, 200)),
             route(get, format!("/v1/events?video={refused}"), none.clone(), (404, 404)),
             route(get, "/v1/jobs".into(), none.clone(), (403, 200)),
             route(get, "/v1/quotas".into(), none.clone(), (200, 200)),
             route(&Method::PUT, "/v1/quotas/users/otto".into(), json!({"limit_bytes": 0}), (403, 403)),
+            route(get, "/v1/storage".into(), none.clone(), (403, 403)),
+            route(post, "/v1/reconcile".into(), json!({"apply": false}), (403, 403)),
             route(get, "/v1/dead".into(), none.clone(), (403, 403)),
             route(get, format!("/v1/dead/{NO_ID}"), none.clone(), (403, 403)),
             route(post, format!("/v1/dead/{NO_ID}/redrive"), none, (403, 403)),
@@ -173,7 +183,9 @@ fn kept(path: &str, status: u16) -> &'static str {
 async fn the_public_routes_are_these() {
     let server = Server::start();
     let anyone = server.anonymous();
-    for path in ["/healthz", "/readyz", "/v1/openapi.json", "/", "/signin", &format!("/watch/{NO_ID}"), &format!("/embed/{NO_ID}")] {
+    let embedded = format!("/embed/{NO_ID}");
+    let watched = format!("/watch/{NO_ID}");
+    for path in ["/healthz", "/readyz", "/v1/openapi.json", "/", "/signin", "/docs/api", &watched, &embedded] {
         let status = anyone.send(Method::GET, path, &Value::Null).await.status().as_u16();
         assert_eq!(status, 200, "{path}: the page is built by `make test` and by `scripts/web`");
     }
@@ -185,7 +197,21 @@ async fn the_public_routes_are_these() {
     for path in ["/v1", "/v1/nothing", "/v2/videos", "/server.json", "/admin.token", "/catalog.db"] {
         problem(anyone.send(Method::GET, path, &Value::Null).await, 404, unknown(path)).await;
     }
-    for path in ["/t", "/t/", "/t/x", "/t/x/v/y/z/master.m3u8", "/t/x/v/y/z/720p/keys/0", "/t//v/y/z/720p/keys/0"] {
+    for path in [
+        "/t",
+        "/t/",
+        "/t/x",
+        "/t/x/v/y/z/master.m3u8",
+        "/t/x/v/y/z/720p/keys/0",
+        "/t//v/y/z/720p/keys/0",
+        "/v",
+        "/v/",
+        "/v/x",
+        "/v/y/z/master.m3u8",
+        "/v/y/z/720p/keys/0",
+        "/d/y/source",
+        "/d/y/z/720p.mp4",
+    ] {
         let answer = anyone.send(Method::GET, path, &Value::Null).await;
         assert_eq!(answer.status().as_u16(), 403, "{path}");
     }

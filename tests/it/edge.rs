@@ -1,6 +1,7 @@
 //! The edge, asked over a real connection: what it gives, what it refuses, and what it writes down.
 
 mod house;
+mod links;
 
 use crate::support::http::{header, problem};
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use reqwest::{Method, Response, StatusCode};
 use std::io::Read;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
-use theatrum::audit::Kind;
+use theatrum::audit::{Kind, Receiver};
 use theatrum::blobs::{Blobs, Key};
 use theatrum::domain::ids::{VersionId, VideoId};
 
@@ -278,7 +279,7 @@ async fn a_delivery_is_noted_before_its_bytes_are_fetched() {
     assert_eq!(house.journal(), ["head", "delivered", "stream"]);
     let noted = house.ledger.delivered();
     assert_eq!(noted.len(), 1);
-    assert_eq!(noted[0].session, house.session);
+    assert_eq!(noted[0].receiver, Receiver::Session(house.session.clone()));
     assert_eq!((&noted[0].video, &noted[0].version), (&house.video, &house.version));
     assert_eq!((noted[0].object.as_str(), noted[0].kind), (SEGMENT, Kind::Segment));
     assert_eq!(noted[0].bytes, house.content(SEGMENT).len() as u64);
@@ -314,8 +315,12 @@ async fn the_key_route_of_the_api_is_not_swallowed() {
         assert_eq!(body(house.request(Method::GET, &path, &[]).await).await, b"any-token 720p 3");
         assert_eq!(house.get(MASTER, &[]).await.status(), StatusCode::OK);
         assert_eq!(house.get(SEGMENT, &[]).await.status(), StatusCode::OK);
+        let (_, path) = path.split_once("any-token").expect("its token");
+        assert_eq!(body(house.request(Method::GET, path, &[]).await).await, b"by cookie");
         for beside in ["720p/keys", "720p/keys/", "720p/keys/3/4"] {
             problem(house.get(beside, &[]).await, 404, "not-found").await;
+            let (start, _) = path.split_once("/720p").expect("a rendition");
+            problem(house.request(Method::GET, &format!("{start}/{beside}"), &[]).await, 403, "signature-missing").await;
         }
         assert_eq!(house.request(Method::GET, "/healthz", &[]).await.status(), StatusCode::NOT_FOUND);
     }

@@ -4,6 +4,7 @@ mod checksums;
 mod crash;
 mod scope;
 mod signed;
+mod suite;
 
 use crate::support::clips::{PICTURES, clip, play};
 use crate::support::s3::{Access, Program, arrived, noise, source_bytes, videos};

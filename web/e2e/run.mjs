@@ -8,6 +8,7 @@ import { accessKeys } from './inbox.mjs';
 import { launch, part, tally } from './harness.mjs';
 import { signingIn } from './signin.mjs';
 import { uploading, uploadsSurvive } from './uploading.mjs';
+import { editing, reading } from './reference.mjs';
 import { watching, sessionEnds } from './watching.mjs';
 import { byKeyboard } from './keyboard.mjs';
 import { replacing } from './replacing.mjs';
@@ -16,12 +17,14 @@ import { embedding } from './embedding.mjs';
 const browser = await launch();
 try {
   await part('signing in', () => signingIn(browser));
+  await part('the reference', () => reading(browser));
   const found = {};
   await part('uploading', async () => Object.assign(found, await uploading(browser)));
   await part('access keys', () => accessKeys(browser));
   await part('uploads survive', () => uploadsSurvive(browser));
   if (found.video) {
     await part('watching', () => watching(browser, found.video));
+    await part('editing', () => editing(browser, found.video));
     await part('the session ends', () => sessionEnds(browser, found.video));
     await part('by keyboard alone', () => byKeyboard(browser, found.video));
     await part('replacing and trimming', () => replacing(browser, found.video));

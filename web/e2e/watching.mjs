@@ -12,11 +12,13 @@ export async function watching(browser, video) {
   await whenState(page, 'playing', 'paused');
   if ((await media(page)).paused) await page.keyboard.press('k');
   await playsTenSeconds(page);
+  await comesPacked(page);
   await qualities(page);
   await keys(page);
   await menus(page);
   await page.keyboard.press('4');
   await gallery(page, 'watch');
+  await downloads(page);
   await resumes(page);
   watched.checkClean('watching');
   checkOrigins(watched);
@@ -30,6 +32,14 @@ async function playsTenSeconds(page) {
   const after = await whenMedia(page, (now) => now.time >= until || now.ended, 40_000);
   check('it plays ten seconds', after.ended || after.time >= until, JSON.stringify(after));
   check('pictures were shown', after.frames > 10, `${after.frames} frames`);
+}
+
+/** Scripts, styles and playlists travel as gzip. */
+async function comesPacked(page) {
+  const plain = await page.evaluate(() => performance.getEntriesByType('resource')
+    .filter(({ name, encodedBodySize, decodedBodySize }) => /\.(js|css|m3u8)$/.test(name) && decodedBodySize > 0 && encodedBodySize >= decodedBodySize)
+    .map(({ name }) => new URL(name).pathname.split('/').at(-1)));
+  check('scripts, styles and playlists come packed', plain.length === 0, plain.join());
 }
 
 async function chooseQuality(page, name) {
@@ -110,6 +120,16 @@ async function menus(page) {
     check('picture in picture opens', inside);
     if (inside) await page.locator('[data-control="picture"]').click();
   }
+}
+
+/** A choice of the menu brings a file, and the page stays. */
+async function downloads(page) {
+  await page.locator('[data-downloads]').click();
+  await gallery(page, 'watch-downloads');
+  const coming = page.waitForEvent('download');
+  await page.locator('[data-download]').first().click();
+  const download = await coming;
+  check('a rendition downloads as one file', download.suggestedFilename().endsWith('.mp4') && (await download.failure()) === null, download.suggestedFilename());
 }
 
 async function resumes(page) {

@@ -1,6 +1,6 @@
 // Tests of how times and sizes are written.
 import { describe, expect, it } from 'vitest';
-import { ago, clock, sentence, size, spokenTime, timeLeft, titleOf } from '../src/lib/format';
+import { ago, clock, sentence, size, spokenTime, timeLeft, titleOf, usage } from '../src/lib/format';
 
 describe('clock', () => {
   it.each([
@@ -23,6 +23,12 @@ describe('spokenTime', () => {
     [7200, '2 hours'],
     [Number.NaN, 'unknown time'],
   ])('says %s as %s', (seconds, text) => expect(spokenTime(seconds)).toBe(text));
+});
+
+describe('usage', () => {
+  it('says how much of a quota is in use', () => {
+    expect(usage({ used_bytes: 1_234_000_000, limit_bytes: 5_000_000_000 })).toBe('1.2 GB of 5.0 GB in use');
+  });
 });
 
 describe('size', () => {

@@ -2,12 +2,15 @@
 import { describe, expect, it } from 'vitest';
 import type { Video } from '../src/lib/api';
 import { parse, safeNext } from '../src/lib/router.svelte';
-import { belongsLater, qualityWords, trouble, upsert, without } from '../src/lib/videos';
+import { belongsLater, downloads, qualityWords, trouble, upsert, without } from '../src/lib/videos';
 
 const ID = '0197a1b2c3d4e5f60718293a4b5c6d7e';
 
+const rendition = (name: string, kind: string) => ({ name, kind, width: null, height: null });
+
 function video(id: string, created_at: number, more: Partial<Video> = {}): Video {
   return {
+    collection: null, playable_at: null, ready_at: null, duration_ms: null, width: null, height: null, refusal: null,
     video: id, title: id, owner: 'o', state: 'ready', playable: true, stage: 'done', percent: 100, created_at,
     renditions: [], truncated: false, has_poster: false, watch_url: `/watch/${id}`, ...more,
   };
@@ -49,5 +52,15 @@ describe('videos', () => {
     expect(trouble(video('a', 1, { state: 'refused', refusal: { code: 'x', message: 'Not a video.' } }))).toBe('Not a video.');
   });
   it('name their qualities best first', () =>
-    expect(qualityWords(video('a', 1, { renditions: [{ name: '480p', kind: 'video' }, { name: '1080p', kind: 'video' }, { name: 'audio', kind: 'audio' }] }))).toBe('1080p, 480p'));
+    expect(qualityWords(video('a', 1, { renditions: [rendition('480p', 'video'), rendition('1080p', 'video'), rendition('audio', 'audio')] }))).toBe('1080p, 480p'));
+  it('are downloaded best first, the original last', () => {
+    const renditions = [
+      { ...rendition('360p', 'video'), height: 360 },
+      { ...rendition('720p', 'video'), height: 720 },
+      rendition('audio', 'audio'),
+    ];
+    const names = (source: boolean) => downloads(video('a', 1, { renditions }), source).map((choice) => choice.name);
+    expect(names(false)).toEqual(['720p', '360p', 'audio']);
+    expect(names(true)).toEqual(['720p', '360p', 'audio', 'source']);
+  });
 });

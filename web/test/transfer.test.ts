@@ -32,7 +32,7 @@ class FakeServer {
       },
       status: async (upload) => {
         if (upload !== 'u1') throw new ApiError(404, 'not-found', 'no such upload');
-        return { ...this.#upload(), filename: file.name, size_bytes: file.size, state: this.state, received: [...this.received.values()] };
+        return { ...this.#upload(), title: 'a', filename: file.name, size_bytes: file.size, state: this.state, received: [...this.received.values()] };
       },
       grant: async (_upload, part) => ({ number: part.number, method: 'PUT', url: 's3:', headers: { sha: part.sha256 }, expires_at: 0 }),
       put: (grant, body) => this.#put(grant, body),
@@ -131,10 +131,33 @@ describe('Transfer', () => {
     expect(server.troubles.at(-1)).toBeNull();
   });
 
+  it('says what the store says while it waits', async () => {
+    const server = new FakeServer();
+    const full = '<Error><Code>ServiceUnavailable</Code><Message>the disk is full</Message></Error>';
+    server.refuse = (number, attempt) => (number === 2 && attempt < 1 ? { status: 503, body: full } : undefined);
+    expect(await server.transfer().run(never())).toBe('v1');
+    expect(server.troubles).toContain('the disk is full');
+  });
+
   it('gives up with a sentence when a part is refused for good', async () => {
     const server = new FakeServer();
     server.refuse = (number) => (number === 2 ? { status: 400, body: '<Error><Code>BadDigest</Code></Error>' } : undefined);
     await expect(server.transfer().run(never())).rejects.toThrow('The file changes while it is being sent.');
+  });
+
+  it('asks again before it believes a refusal that a bad line may have made', async () => {
+    for (const [refusals, believed] of [[4, false], [5, true]] as const) {
+      const server = new FakeServer();
+      const { begin } = server.ports();
+      let left: number = refusals;
+      const doubted = async (wanted, key: Parameters<Ports['begin']>[0]) => {
+        if (left-- > 0) throw new ApiError(404, 'unknown-route', 'no such route');
+        return begin(wanted, key);
+      };
+      const ran = new Transfer(file, { ...server.ports(), begin: doubted }, { progress: () => {}, troubled: () => {} }).run(never());
+      if (believed) await expect(ran).rejects.toThrow('no such route');
+      else expect(await ran).toBe('v1');
+    }
   });
 
   it('does not pester a server that has no room for a new file', async () => {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// Set to write the checked-in document anew: `scripts/api` does.
 const WRITE: &str = "THEATRUM_WRITE_API";
 /// The rooms whose errors reach clients of the API.
-const HEARD: [&str; 12] =
-    ["api", "audit", "catalog", "domain", "ingest", "keys", "library", "links", "policy", "problem", "recent", "storage"];
+const HEARD: [&str; 13] =
+    ["api", "audit", "catalog", "domain", "ingest", "keys", "library", "links", "policy", "problem", "recent", "representation", "storage"];
 /// Codes in those rooms that never reach a client, and why.
 const UNHEARD: &[(&str, &str)] = &[
     ("already-exists", "a key of ours that is not new: the caller of the statement knows what it means"),
@@ -94,7 +94,7 @@ fn every_code_that_a_handler_names_is_known() {
     let mut annotated = serde_json::to_value(super::super::routes().get_openapi()).expect("json");
     for (path, method, operation) in operations(&mut annotated) {
         for code in operation[OWN_PROBLEMS].as_array().into_iter().flatten() {
-            assert!(known(code.as_str().unwrap_or_default()).is_some(), "{method} {path}: {code} is not in src/api/problems.rs");
+            assert!(named_problem(code.as_str().unwrap_or_default()).is_some(), "{method} {path}: {code} is not in src/api/problems.rs");
         }
     }
     let order: Vec<_> = CODES.iter().map(|known| (known.status, known.code)).collect();

@@ -22,8 +22,10 @@ pub(super) async fn of_api(response: Response) -> Failure {
     if status.is_redirection() {
         return redirected(&response);
     }
-    let body = response.bytes().await.unwrap_or_default();
-    api_failure(status, &body)
+    match super::integrity::whole(response).await {
+        Ok(body) => api_failure(status, &body),
+        Err(failure) => failure,
+    }
 }
 
 /// The failure that an answer of the S3 endpoint without success stands for.

@@ -1,6 +1,6 @@
 //! Ports and the server behind them.
 
-use super::{Check, clock};
+use super::{Check, clock, storage};
 use crate::cli::client::Client;
 use crate::cli::connection::Connection;
 use crate::cli::failure::Failure;
@@ -59,7 +59,8 @@ pub(super) async fn examine_server(connection: Result<Connection, Failure>) -> V
         Err(failure) => return vec![Check::warn("server", failure.to_string(), "commands other than serve will not work")],
     };
     let remedy = connection.remedy();
-    let (session, theirs) = match Client::new(connection).session().await {
+    let client = Client::new(connection);
+    let (session, theirs) = match client.session().await {
         Ok(answer) => answer,
         Err(failure) if failure.status() == Some(401) => {
             return vec![Check::fail("server", failure.to_string(), "get a new token: theatrum token issue, on the server")];
@@ -73,6 +74,7 @@ pub(super) async fn examine_server(connection: Result<Connection, Failure>) -> V
         Check::ok("server", known)
     }];
     checks.extend(theirs.map(|theirs| clock::examine_drift(SystemTime::now(), theirs)));
+    checks.extend(storage::examine(&client).await);
     checks
 }
 

@@ -34,7 +34,11 @@ impl Publication<'_> {
                     self.progress.processing(&now);
                     timings.note(&now, self.run.elapsed_ms());
                     if is_end(&now, self.run.wait) {
-                        return Ok(Some(*now));
+                        // Asked once more: an answer has a digest, an event has none.
+                        let now = self.run.client.video(video).await?;
+                        if is_end(&now, self.run.wait) {
+                            return Ok(Some(now));
+                        }
                     }
                 }
             }

@@ -19,6 +19,9 @@ pub(super) struct Limits {
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// How often a refusal must come to be believed: URLs expire, clocks are set, and a bit that flips on its way makes a good request a bad one.
+const REFUSALS_BELIEVED: u32 = 5;
+
 /// Shorter outages than this are not worth a word.
 const UNMENTIONED: Duration = Duration::from_secs(2);
 
@@ -30,6 +33,7 @@ pub(super) struct Patience<'a> {
     limits: Limits,
     progress: &'a FileProgress<'a>,
     was_reached: Cell<bool>,
+    successes: Cell<u64>,
     outage: RefCell<Option<Outage>>,
 }
 
@@ -41,13 +45,14 @@ struct Outage {
 impl<'a> Patience<'a> {
     /// Patience with outages up to `limits`.
     pub(super) fn new(limits: Limits, progress: &'a FileProgress<'a>) -> Self {
-        Self { limits, progress, was_reached: Cell::new(false), outage: RefCell::new(None) }
+        Self { limits, progress, was_reached: Cell::new(false), successes: Cell::new(0), outage: RefCell::new(None) }
     }
 
-    /// Repeats `attempt` while its failures are retryable and the outage is not too long.
+    /// Repeats `attempt` while its failures are retryable and the outage is not too long, and a while longer until it believes a refusal.
     pub(super) async fn keep_trying<T>(&self, mut attempt: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
-        let mut waits = backoff();
+        let (mut waits, mut refusals) = (backoff(), 0);
         loop {
+            let successes = self.successes.get();
             let failure = match attempt().await {
                 Ok(value) => {
                     self.succeeded();
@@ -59,6 +64,13 @@ impl<'a> Patience<'a> {
             if self.outage.borrow().is_none() {
                 waits = backoff();
             }
+            if is_doubtful(&failure) {
+                refusals = if self.successes.get() == successes { refusals + 1 } else { 1 };
+                if refusals < REFUSALS_BELIEVED {
+                    tokio::time::sleep(SHORTEST_WAIT).await;
+                    continue;
+                }
+            }
             let left = self.bear(failure)?;
             tokio::time::sleep(waits.next().unwrap_or(LONGEST_WAIT).min(left)).await;
         }
@@ -67,6 +79,7 @@ impl<'a> Patience<'a> {
     /// Ends the outage, if there is one.
     pub(super) fn succeeded(&self) {
         self.was_reached.set(true);
+        self.successes.set(self.successes.get() + 1);
         if self.outage.take().is_some_and(|outage| outage.mentioned.is_some()) {
             self.progress.note("the server answers again");
         }
@@ -109,6 +122,13 @@ impl Outage {
         }
         is_due
     }
+}
+
+/// Whether the line may have made this of something better: a refusal, or an answer that nobody understands. Trouble of the server's
+/// own is none, and that parts are missing is what `finish` says in earnest.
+fn is_doubtful(failure: &Failure) -> bool {
+    let came_over_the_line = failure.status().is_some_and(|status| status < 500) || failure.code() == "not-understood";
+    came_over_the_line && !failure.is_retryable() && failure.code() != "parts-missing"
 }
 
 fn backoff() -> ExponentialBackoff {

@@ -10,6 +10,10 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Servers drop unfinished uploads after a week, unless told otherwise.
+const LONGEST_KEPT: Duration = Duration::from_secs(90 * 86_400);
 
 /// Which upload belongs to which file on which server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +53,8 @@ impl Slot {
             upload: None,
         };
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        // What cannot be swept now can be the next time.
+        let _later = sweep(folder);
         let path = folder.join(record.file_name()?);
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
         match file.try_lock() {
@@ -91,6 +97,19 @@ impl Drop for Slot {
             let _left_behind = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// Removes the states of uploads that nobody took up again and that no server keeps any more.
+fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let file = File::open(&path)?;
+        let is_old = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > LONGEST_KEPT);
+        if is_old && path.extension().is_some_and(|ending| ending == "json") && file.try_lock().is_ok() {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 impl Record {
@@ -168,6 +187,23 @@ mod tests {
         slot.forget();
         drop(slot);
         assert_eq!(fixture.files(), [] as [PathBuf; 0]);
+    }
+
+    #[test]
+    fn a_state_that_nobody_took_up_again_goes_unless_a_run_holds_it() {
+        let (fixture, upload) = (Fixture::new(), UploadId::new());
+        let source = fixture.source("x");
+        let hold = |server| {
+            let mut slot = fixture.slot(server, &source).expect("free");
+            slot.remember(&upload).expect("written");
+            slot.file.set_modified(std::time::SystemTime::now() - LONGEST_KEPT - Duration::from_secs(1)).expect("own file");
+            slot
+        };
+        drop(hold("https://a/"));
+        let held = hold("https://b/");
+        let _other = fixture.slot("https://c/", &source).expect("free");
+        assert_eq!(fixture.files().len(), 2, "that of b and that of c");
+        drop(held);
     }
 
     #[test]

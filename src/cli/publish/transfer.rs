@@ -10,14 +10,10 @@ use crate::cli::client::{
 };
 use crate::cli::failure::Failure;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-
-/// How often the storage may refuse one part before it is believed: URLs expire, clocks are set, bits flip.
-const REFUSALS_BELIEVED: u32 = 5;
 
 /// A connection that takes no byte and gives no answer for this long is dead.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
@@ -52,7 +48,6 @@ impl Transfer<'_> {
 
     async fn deliver(&self, part: &Part, theirs: Option<&str>) -> Result<(), Failure> {
         let _slot = self.slots.acquire().await.map_err(|_| Failure::new("interrupted", "the upload was called off"))?;
-        let refusals = Cell::new(0);
         let mut theirs = theirs.map(str::to_owned);
         let mut is_first = true;
         self.patience
@@ -62,8 +57,7 @@ impl Transfer<'_> {
                     theirs = self.received(part.number).await?;
                 }
                 // A fresh hash and a fresh URL each time: whichever was stale, it no longer is.
-                let attempt = self.attempt(part, theirs.as_deref()).await;
-                attempt.map_err(|failure| retry_refusals(failure, &refusals))
+                self.attempt(part, theirs.as_deref()).await
             })
             .await
     }
@@ -74,7 +68,7 @@ impl Transfer<'_> {
         Ok(upload.received.into_iter().find(|part| part.number == number).map(|part| part.sha256))
     }
 
-    async fn attempt(&self, part: &Part, theirs: Option<&str>) -> Result<(), AttemptFailure> {
+    async fn attempt(&self, part: &Part, theirs: Option<&str>) -> Result<(), Failure> {
         let ours = self.file.hash(part).await?;
         if theirs == Some(ours.as_str()) {
             self.progress.skipped(part.size_bytes());
@@ -92,30 +86,9 @@ impl Transfer<'_> {
         };
         // A file that changes below its own body breaks the connection: the change is the news.
         self.file.check_unchanged()?;
-        sent.map_err(AttemptFailure::Put)?;
+        sent?;
         meter.keep();
         Ok(())
-    }
-}
-
-enum AttemptFailure {
-    Put(Failure),
-    Other(Failure),
-}
-
-impl From<Failure> for AttemptFailure {
-    fn from(failure: Failure) -> Self {
-        Self::Other(failure)
-    }
-}
-
-fn retry_refusals(failure: AttemptFailure, refusals: &Cell<u32>) -> Failure {
-    match failure {
-        AttemptFailure::Put(failure) if failure.status().is_some() && !failure.is_retryable() => {
-            refusals.set(refusals.get() + 1);
-            failure.with_retryable(refusals.get() < REFUSALS_BELIEVED)
-        }
-        AttemptFailure::Put(failure) | AttemptFailure::Other(failure) => failure,
     }
 }
 

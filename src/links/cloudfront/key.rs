@@ -31,6 +31,9 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Rsa, Self::Ecdsa];
+
     /// The word in the catalog, in the API and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -42,7 +45,7 @@ impl Algorithm {
     /// Reads the word back; any other is `Invalid` with the code `bad-algorithm`.
     pub fn parse(word: &str) -> Result<Self> {
         let wrong = || Error::invalid("bad-algorithm", "there is no such algorithm: choose rsa or ecdsa");
-        [Self::Rsa, Self::Ecdsa].into_iter().find(|algorithm| algorithm.as_str() == word).ok_or_else(wrong)
+        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == word).ok_or_else(wrong)
     }
 }
 

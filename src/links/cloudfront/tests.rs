@@ -66,8 +66,8 @@ fn a_canned_url_opens_one_url_until_it_expires() {
             (signed.replace("Expires=", "Policy="), "signature-malformed"),
             (signed.replace("=K1", "=K2"), "signature-key"),
             (signed.replace("=SHA256", "=sha256"), "signature-hash"),
-            (signed.replace("=SHA256", "=SHA1"), "signature-sha1"),
-            (signed.replace("&Hash-Algorithm=SHA256", ""), "signature-sha1"),
+            (signed.replace("=SHA256", "=SHA1"), "signature-weak-hash"),
+            (signed.replace("&Hash-Algorithm=SHA256", ""), "signature-weak-hash"),
             (format!("{ORIGIN}/d/v/720p.mp4?a=1&b=%20"), "signature-missing"),
         ] {
             assert_eq!(says(&gate, &url), expected, "{url}");

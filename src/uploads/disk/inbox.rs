@@ -98,10 +98,7 @@ impl Door {
     /// Takes an object in that comes at once, and gives its tag. What is not acknowledged leaves nothing behind.
     async fn take_in(&self, sender: &Sender, new: &NewObject, sent: Sent) -> Result<(String, Option<(Algorithm, String)>)> {
         let slot = self.rows.begin(sender, new).await?;
-        let taken = tokio::select! {
-            taken = self.take_whole(sender, &slot, sent) => taken,
-            lost = self.keep_open(&slot.object) => Err(lost),
-        };
+        let taken = self.take_whole(sender, &slot, sent).await;
         if let Err(error) = &taken
             // After any other error it may have become a video. If not, its time ends soon.
             && !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Internal)
@@ -113,7 +110,11 @@ impl Door {
     }
 
     async fn take_whole(&self, sender: &Sender, slot: &Slot, sent: Sent) -> Result<(String, Option<(Algorithm, String)>)> {
-        let kept = self.store(slot, sent).await?;
+        // Only while the bytes come: what follows takes a moment, and it is what ends the upload.
+        let kept = tokio::select! {
+            kept = self.store(slot, sent) => kept?,
+            lost = self.keep_open(&slot.object) => return Err(lost),
+        };
         failpoint::hit("inbox-stored");
         self.record(&slot.object, 1, &kept).await?;
         failpoint::hit("inbox-recorded");

@@ -5,10 +5,12 @@ use super::*;
 use crate::blobs::Key;
 use crate::catalog::audit::CountKind;
 use crate::catalog::jobs::Listing;
-use crate::domain::ids::VersionId;
+use crate::domain::ids::{SnapshotId, VersionId};
 use crate::domain::job::{Kind, MAX_CLAIMS, State as JobState};
+use crate::domain::quota::Defaults;
 use crate::domain::video::State as VideoState;
 use crate::kms::{Keyring, Kms};
+use crate::storage::Reserve;
 use bytes::Bytes;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -26,11 +28,16 @@ impl House {
     async fn new() -> Self {
         let (folder, catalog) = fixture::catalog().await;
         let keyring = Keyring::open_or_create(&folder.path().join("keyring.json")).expect("a keyring");
+        let blobs = Blobs::open(&folder.path().join("blobs")).await.expect("blobs");
+        let limits = crate::storage::Limits { reserve: Reserve::default(), quotas: Defaults::default(), orphan_age: Duration::ZERO };
         let state = State {
             audit: Arc::new(Log::new(catalog.clone())),
-            blobs: Blobs::open(&folder.path().join("blobs")).await.expect("blobs"),
+            storage: Storage::new(catalog.clone(), blobs.clone(), limits),
+            reconcile_every: None,
+            blobs,
             keys: Keys::new(Kms::Local(Arc::new(keyring))),
             doorbell: Doorbell::default(),
+            depot: None,
             catalog,
         };
         Self { folder, state }
@@ -143,4 +150,31 @@ async fn a_purged_video_leaves_no_key_in_any_file() {
     transaction!(catalog, |tx| tx.delete_video(&version.video).await).expect("deleted");
     purge(&house.state).await.expect("a pass");
     assert_eq!(holds(), 0);
+}
+
+/// invariant 6: a deletion is over when it is noted among the backups, and the wrapped root key is gone from there too.
+#[tokio::test]
+async fn a_deletion_is_noted_among_the_backups_before_it_is_over() {
+    let mut house = House::new().await;
+    let place = Place::Folder(house.folder.path().join("depot"));
+    house.state.depot = Some(place.clone());
+    let video = house.deleted().await;
+    let is_due = async |house: &House| {
+        let later = transaction!(house.state.catalog, |tx| tx.now().await).expect("a time") + AFTER_TROUBLE_MS;
+        house.state.catalog.videos_to_purge(later).await.expect("videos").contains(&video)
+    };
+    purge(&house.state).await.expect("a pass");
+    assert!(is_due(&house).await, "the depot does not answer");
+    assert!(!house.blobs_of(&video).exists(), "the blobs do not wait for it");
+
+    let depot = Depot::open(&place).expect("a depot");
+    let (key, snapshot) = (Name::root_key(&video, "wrapped"), Name::Manifest(SnapshotId::new()));
+    for name in [&key, &snapshot] {
+        depot.put(name, Bytes::from_static(b"text")).await.expect("put");
+    }
+    transaction!(house.state.catalog, |tx| tx.postpone_purge(&video, 0).await).expect("due");
+    purge(&house.state).await.expect("a pass");
+    assert!(!is_due(&house).await);
+    assert!(depot.has(&Name::Tombstone(video.clone())).await.expect("asked"));
+    assert!(!depot.has(&key).await.expect("asked"), "no snapshot can bring it back");
 }

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 /// Where `{}` is, something odd comes.
-const PATHS: [&str; 28] = [
+const PATHS: [&str; 40] = [
     "/",
     "/{}",
     "/assets/{}",
@@ -36,6 +36,18 @@ const PATHS: [&str; 28] = [
     "/t/x/v/y/{}/720p/keys/0",
     "/t/x/v/y/z/{}/keys/0",
     "/t/x/v/y/z/720p/keys/{}",
+    "/v/{}",
+    "/v/{}/z/master.m3u8",
+    "/v/y/{}/720p/keys/0",
+    "/v/y/z/720p/keys/{}",
+    "/d/{}/source",
+    "/d/y/{}/720p.mp4",
+    "/d/y/z/{}",
+    "/v1/videos/{}/downloads",
+    "/v1/signing-keys",
+    "/v1/signing-keys/{}",
+    "/v1/signing-keys/{}/activate",
+    "/v1/signed-links",
 ];
 
 /// Tier: `make test`. invariant 9: no address and no method slips past the refusals: each is a problem document, below `/t` it is 403, and

@@ -93,14 +93,14 @@ async fn survives_kills_in_each_stage(times: usize) {
         if server.wait_ready_or_killed() {
             let file = server.scratch().join(format!("{number}.mp4"));
             fs::copy(&film, &file).expect("space on the disk");
-            publishings.push(Publishing::begin(&server, &file));
+            publishings.push((Publishing::begin(&server, &file), file));
             server.wait_killed(SOON);
         }
         *within.entry(stage.name).or_default() += usize::from(is_going_on(&server, stage).await);
     }
     println!("{times} kills in each of {} stages, {} uploads; found it going on: {within:?}", STAGES.len(), publishings.len());
     server.restart(&[("TMPDIR", &scratch.to_string_lossy())]);
-    let videos: Vec<VideoId> = publishings.into_iter().map(|publishing| publishing.plays(&server)).collect();
+    let videos: Vec<VideoId> = publishings.into_iter().map(|(publishing, file)| publishing.plays_at_last(&server, &file)).collect();
     server.kill();
     let catalog = server.catalog().await;
     for video in &videos {

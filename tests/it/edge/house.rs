@@ -15,15 +15,18 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
-use theatrum::audit::{Delivery, Kind, Sink};
+use theatrum::audit::{Delivery, Kind, Receiver, Sink};
 use theatrum::blobs::{Key, Meta};
 use theatrum::domain::ids::{SessionId, VersionId, VideoId};
 use theatrum::domain::{Error, Result};
-use theatrum::edge::{self, Origin, Pieces};
+use theatrum::edge::{self, Origin, Pieces, Trust};
+use theatrum::links::cloudfront::{self, Algorithm, Gate, KeyGroup, PrivateKey};
 use theatrum::links::playback::{Grant, Signer, Verifier};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+/// What the resource of a policy begins with.
+pub const LINK_ORIGIN: &str = "https://video.example.org";
 pub const HOUR: Duration = Duration::from_secs(3600);
 pub const PLAYLIST: &str = "720p/playlist.m3u8";
 pub const OBJECTS: [&str; 4] = ["master.m3u8", PLAYLIST, "720p/000000-1.m4s", "audio/init-2.mp4"];
@@ -39,6 +42,8 @@ pub struct House {
     pub origin: Arc<Shelf>,
     pub ledger: Arc<Ledger>,
     journal: Journal,
+    /// Signs links for [`LINK_ORIGIN`], as `K1`.
+    pub links: cloudfront::Signer,
     signer: Signer,
     client: Client,
     address: SocketAddr,
@@ -65,7 +70,7 @@ pub struct Ledger {
 
 #[derive(Clone, Debug)]
 pub struct Noted {
-    pub session: SessionId,
+    pub receiver: Receiver,
     pub video: VideoId,
     pub version: VersionId,
     pub object: String,
@@ -76,7 +81,12 @@ pub struct Noted {
 
 impl House {
     pub async fn open() -> Self {
-        Self::build(|edge| edge, None).await
+        Self::build(|edge| edge, None, false).await
+    }
+
+    /// Behind a CDN that judges links by itself.
+    pub async fn open_behind_cdn() -> Self {
+        Self::build(|edge| edge, None, true).await
     }
 
     /// With the api's key route beside the edge's, merged before or after it.
@@ -85,22 +95,25 @@ impl House {
             format!("{token} {rendition} {index}")
         };
         let keys = Router::new().route("/t/{token}/v/{video}/{version}/{rendition}/keys/{index}", get(answer));
-        Self::build(|edge| if first { keys.merge(edge) } else { edge.merge(keys) }, None).await
+        let keys = keys.route("/v/{video}/{version}/{rendition}/keys/{index}", get(async || "by cookie"));
+        Self::build(|edge| if first { keys.merge(edge) } else { edge.merge(keys) }, None, false).await
     }
 
     /// With other blobs than those in memory.
     pub async fn open_over(blobs: impl Origin + 'static) -> Self {
-        Self::build(|edge| edge, Some(Arc::new(blobs))).await
+        Self::build(|edge| edge, Some(Arc::new(blobs)), false).await
     }
 
-    async fn build(routes: impl FnOnce(Router) -> Router, other: Option<Arc<dyn Origin>>) -> Self {
+    async fn build(routes: impl FnOnce(Router) -> Router, other: Option<Arc<dyn Origin>>, shared_caching: bool) -> Self {
         let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a key");
         let signer = Signer::new(key.as_ref(), "k1").expect("a signer");
         let journal = Journal::default();
         let origin = Arc::new(Shelf { journal: journal.clone(), ..Shelf::default() });
         let ledger = Arc::new(Ledger { journal: journal.clone(), ..Ledger::default() });
         let blobs = other.unwrap_or_else(|| origin.clone());
-        let state = edge::State::new(blobs, Arc::new(Verifier::new([signer.public_key()])), ledger.clone());
+        let (links, gate) = links();
+        let trust = Trust { verifier: Arc::new(Verifier::new([signer.public_key()])), gate: Arc::new(gate), shared_caching };
+        let state = edge::State::new(blobs, trust, ledger.clone());
         let app = routes(edge::router(state)).into_make_service_with_connect_info::<SocketAddr>();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -112,6 +125,7 @@ impl House {
             origin,
             ledger,
             journal,
+            links,
             signer,
             client: Client::new(),
             address,
@@ -225,6 +239,14 @@ impl Ledger {
     }
 }
 
+/// A signer of links, and a gate that trusts it.
+fn links() -> (cloudfront::Signer, Gate) {
+    let key = PrivateKey::generate(Algorithm::Ecdsa).expect("a key");
+    let gate = Gate::new(vec![LINK_ORIGIN.to_owned()], false);
+    gate.trust(KeyGroup::new([("K1".to_owned(), Arc::new(key.public_key().expect("a public key")))]));
+    (cloudfront::Signer::new(key, "K1"), gate)
+}
+
 #[async_trait]
 impl Sink for Ledger {
     async fn delivered(&self, delivery: &Delivery<'_>) -> Result<()> {
@@ -233,7 +255,7 @@ impl Sink for Ledger {
         }
         self.journal.lock().expect("the journal").push("delivered");
         self.delivered.lock().expect("the ledger").push(Noted {
-            session: delivery.session.clone(),
+            receiver: delivery.receiver.clone(),
             video: delivery.video.clone(),
             version: delivery.version.clone(),
             object: delivery.object.to_owned(),

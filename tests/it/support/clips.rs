@@ -33,6 +33,21 @@ pub fn padded_clip(folder: &Path, name: &str, padding_bytes: u32) -> PathBuf {
     path
 }
 
+/// [`clip`] with a box of random bytes behind it (ISO/IEC 14496-12 §8.1.2), which readers skip: `size_bytes` in all, no two parts alike.
+pub fn noisy_clip(folder: &Path, name: &str, size_bytes: u64) -> PathBuf {
+    let path = clip(folder, name);
+    let mut file = OpenOptions::new().append(true).open(&path).expect("the clip");
+    let mut left = size_bytes - file.metadata().expect("its size").len();
+    let mut piece = [&u32::try_from(left).expect("four gigabytes at most").to_be_bytes(), b"free".as_slice()].concat();
+    while left > 0 {
+        file.write_all(&piece).expect("space on the disk");
+        left -= piece.len() as u64;
+        piece.resize(left.min(1 << 20) as usize, 0);
+        aws_lc_rs::rand::fill(&mut piece).expect("randomness");
+    }
+    path
+}
+
 /// `pictures`, a source of ffmpeg's lavfi, with a tone, for so many seconds.
 pub fn film(folder: &Path, name: &str, pictures: &str, seconds: u32) -> PathBuf {
     let path = folder.join(name);

@@ -1,7 +1,7 @@
 //! Asking over HTTP, and what every refusal looks like.
 
 use super::server::Server;
-use reqwest::{Method, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
 /// A client of the API with a token, or with none.
@@ -25,8 +25,8 @@ impl Server {
 }
 
 impl Client {
-    /// Sends a request, with `body` as JSON unless it is null.
-    pub async fn send(&self, method: Method, path: &str, body: &Value) -> Response {
+    /// A request, with `body` as JSON unless it is null.
+    pub fn request(&self, method: Method, path: &str, body: &Value) -> RequestBuilder {
         let mut request = self.http.request(method, format!("{}{path}", self.url));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
@@ -34,7 +34,12 @@ impl Client {
         if !body.is_null() {
             request = request.json(body);
         }
-        request.send().await.expect("an answer")
+        request
+    }
+
+    /// Sends such a request.
+    pub async fn send(&self, method: Method, path: &str, body: &Value) -> Response {
+        self.request(method, path, body).send().await.expect("an answer")
     }
 
     /// Reads what must be there.

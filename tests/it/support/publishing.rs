@@ -60,12 +60,25 @@ impl Publishing {
     /// Waits for its end, which must be a [`clip`](super::clips::clip) that plays; gives the video.
     pub fn plays(self, server: &Server) -> VideoId {
         let answer = self.answer(server);
-        assert_eq!(answer["state"], "ready", "{answer}\n{}", server.log());
-        // The URL may be from an earlier life, when another port was free; its token is good for all of them.
-        let (_, path) = answer["playback_url"].as_str().and_then(|url| url.split_once("/t/")).expect("a url");
-        assert_eq!(play(&format!("{}/t/{path}", server.url())), PICTURES);
-        VideoId::parse(answer["video"].as_str().expect("an id")).expect("an id")
+        played(server, &answer)
     }
+
+    /// As [`Self::plays`]. One that no life of the server was long enough for gave up before anything was begun: then `file` is published
+    /// anew, as its owner would.
+    pub fn plays_at_last(self, server: &Server, file: &Path) -> VideoId {
+        let answer = self.answer(server);
+        let was_never_heard = answer["code"] == "unreachable" && answer["video"].is_null();
+        if was_never_heard { Self::begin(server, file).plays(server) } else { played(server, &answer) }
+    }
+}
+
+/// Plays what was published to its end.
+fn played(server: &Server, answer: &Value) -> VideoId {
+    assert_eq!(answer["state"], "ready", "{answer}\n{}", server.log());
+    // The URL may be from an earlier life, when another port was free; its token is good for all of them.
+    let (_, path) = answer["playback_url"].as_str().and_then(|url| url.split_once("/t/")).expect("a url");
+    assert_eq!(play(&format!("{}/t/{path}", server.url())), PICTURES);
+    VideoId::parse(answer["video"].as_str().expect("an id")).expect("an id")
 }
 
 impl Drop for Publishing {

@@ -69,7 +69,7 @@ impl Access {
         access
     }
 
-    /// Another key at the same endpoint, with a folder of its own for what the clients write.
+    /// Another key at the same endpoint.
     pub fn with_pair(&self, id: &str, secret: &str) -> Self {
         Self::new(self.endpoint.clone(), id, secret, self.home.parent().expect("a folder"))
     }
@@ -128,20 +128,7 @@ impl Access {
     pub fn command(&self, program: Program) -> Command {
         let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/tools/s3-clients");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/inbox/boto.py");
-        let mut command = Command::new(match program {
-            Program::Aws1 | Program::Boto3 => SYSTEM_PYTHON,
-            Program::Aws2 => "/usr/bin/aws",
-            Program::Rclone => "rclone",
-            Program::S3cmd => "s3cmd",
-        });
-        // Nothing of whoever runs the tests: no settings, no proxies, no certificates.
-        command
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("HOME", &self.home)
-            .env("LC_ALL", "C.UTF-8")
-            .env("NO_PROXY", "*");
-        command.env("AWS_SHARED_CREDENTIALS_FILE", self.home.join("aws")).env("AWS_CONFIG_FILE", self.home.join("aws.conf"));
+        let mut command = self.bare_command(program);
         match program {
             Program::Aws1 => command.env("PYTHONPATH", &packages).arg(packages.join("bin/aws")).args(["--endpoint-url", &self.endpoint]),
             Program::Aws2 => command.args(["--endpoint-url", &self.endpoint]),
@@ -149,8 +136,30 @@ impl Access {
             Program::Rclone => {
                 command.arg("--config").arg(self.home.join("rclone.conf")).args(["--retries", "1", "--low-level-retries", "1"])
             }
-            Program::S3cmd => command.arg("-c").arg(self.home.join("s3cmd.conf")).args(["--no-progress", "--max-retries=1"]),
+            Program::S3cmd => command.arg("-c").arg(self.home.join("s3cmd.conf")).arg("--no-progress"),
         };
+        command
+    }
+
+    /// The program alone, with nothing of whoever runs the tests: no settings, no proxies, no certificates, no packages of the system's.
+    pub fn bare_command(&self, program: Program) -> Command {
+        let mut command = match program {
+            Program::Aws1 | Program::Boto3 => {
+                let mut python = Command::new(SYSTEM_PYTHON);
+                python.arg("-S");
+                python
+            }
+            Program::Aws2 => Command::new("/usr/bin/aws"),
+            Program::Rclone => Command::new("rclone"),
+            Program::S3cmd => Command::new("s3cmd"),
+        };
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", &self.home)
+            .env("LC_ALL", "C.UTF-8")
+            .env("NO_PROXY", "*");
+        command.env("AWS_SHARED_CREDENTIALS_FILE", self.home.join("aws")).env("AWS_CONFIG_FILE", self.home.join("aws.conf"));
         command
     }
 }

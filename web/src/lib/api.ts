@@ -1,130 +1,26 @@
-// The HTTP API as the page uses it: one function per request, one error type, and one place that notices a lost session.
+// The HTTP API as the page uses it: the generated client, one error type, and one place that notices a lost session.
+import createClient from 'openapi-fetch';
+import type { components, paths } from '../../../clients/typescript/schema';
+import { digest } from './upload/sha256';
 
-export type Role = 'admin' | 'author' | 'viewer';
-export type VideoState = 'processing' | 'ready' | 'refused' | 'failed' | 'deleted';
-export type Stage = 'queued' | 'probing' | 'encoding' | 'publishing' | 'done';
-
-export interface Session {
-  subject: string;
-  role: Role;
-  expires_at: number;
-  s3_origin: string;
-}
-
-export interface Rendition {
-  name: string;
-  kind: 'video' | 'audio';
-  width?: number;
-  height?: number;
-}
-
-export interface Video {
-  video: string;
-  title: string;
-  owner: string;
-  state: VideoState;
-  playable: boolean;
-  stage: Stage;
-  percent: number;
-  created_at: number;
-  playable_at?: number | null;
-  ready_at?: number | null;
-  duration_ms?: number | null;
-  width?: number | null;
-  height?: number | null;
-  renditions: Rendition[];
-  truncated: boolean;
-  has_poster: boolean;
-  refusal?: { code: string; message: string } | null;
-  /** What is being made to replace what plays, or how the last attempt ended; for those who may replace it. */
-  replacement?: Replacement | null;
-  /** What of its source it shows; for those who may trim it. */
-  trim?: Trim | null;
-  watch_url: string;
-}
-
-export interface Replacement {
-  kind: 'source' | 'trim';
-  state: 'processing' | 'failed' | 'refused' | 'cancelled';
-  stage: Stage;
-  percent: number;
-  refusal?: { code: string; message: string } | null;
-  created_at: number;
-}
-
-export interface Trim {
-  in_ms: number;
-  out_ms?: number | null;
-  source_duration_ms: number;
-}
-
-export interface Embedding {
-  origins: string[];
-  oembed: boolean;
-  /** What the operator permits: `*` for any origin by https. */
-  permitted: string[];
-  html: string;
-}
-
-export interface VideoPage {
-  videos: Video[];
-  next_cursor?: string | null;
-}
-
-export interface NewUpload {
-  upload: string;
-  video: string;
-  part_size_bytes: number;
-  parts: number;
-  expires_at: number;
-}
-
-export interface ReceivedPart {
-  number: number;
-  size_bytes: number;
-  sha256: string;
-}
-
-export interface UploadStatus extends NewUpload {
-  filename: string;
-  size_bytes: number;
-  state: 'open' | 'finished' | 'aborted' | 'expired';
-  received: ReceivedPart[];
-}
-
-export interface PartGrant {
-  number: number;
-  method: string;
-  url: string;
-  headers: Record<string, string>;
-  expires_at: number;
-}
-
-export interface Playback {
-  playback_url: string;
-  expires_at: number;
-  session: string;
-}
-
-export interface S3Credential {
-  access_key_id: string;
-  subject: string;
-  role: Role;
-  prefix: string;
-  created_at: number;
-}
-
-export interface MadeS3Credential extends S3Credential {
-  secret_access_key: string;
-  endpoint_url: string;
-  bucket: string;
-}
-
-export interface S3CredentialList {
-  credentials: S3Credential[];
-  endpoint_url: string;
-  bucket: string;
-}
+type Schemas = components['schemas'];
+export type Role = Schemas['RoleWord'];
+export type VideoState = Schemas['VideoState'];
+export type Session = Schemas['Session'];
+export type Video = Schemas['Video'];
+export type VideoPage = Schemas['VideoPage'];
+export type VideoChanges = Schemas['VideoChanges'];
+export type NewUpload = Schemas['BegunUpload'];
+export type Replacement = Schemas['Replacement'];
+export type Trim = Schemas['Trim'];
+export type Embedding = Schemas['Embedding'];
+export type UploadStatus = Schemas['Upload'];
+export type ReceivedPart = Schemas['ReceivedPart'];
+export type PartGrant = Schemas['PartUrl'];
+export type Playback = Schemas['Playback'];
+export type S3Credential = Schemas['S3Credential'];
+export type MadeS3Credential = Schemas['MadeS3Credential'];
+export type S3CredentialList = Schemas['S3CredentialList'];
 
 /** A request that failed: `status` 0 means that no answer came at all. `code` is the stable word of the problem document. */
 export class ApiError extends Error {
@@ -140,7 +36,7 @@ export class ApiError extends Error {
 
   /** Worth trying again without changing anything? Not 507: room is made by people. */
   get transient(): boolean {
-    return this.status === 0 || this.status === 408 || this.status === 429 || (this.status >= 500 && this.status !== 507);
+    return this.code === 'idempotency-in-progress' || this.status === 0 || this.status === 408 || this.status === 429 || (this.status >= 500 && this.status !== 507);
   }
 }
 
@@ -152,80 +48,106 @@ export function onUnauthorized(listener: () => void): void {
   whenUnauthorized = listener;
 }
 
-async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
-  const answer = await send(method, path, body);
-  if (answer.status === 204 || answer.status === 202) return undefined as T;
-  if (answer.ok) return (await answer.json().catch(() => Promise.reject(unreadable(answer)))) as T;
-  const failure = await problem(answer);
-  if (failure.status === 401 && !(method === 'POST' && path === '/v1/session')) whenUnauthorized();
-  throw failure;
-}
+const client = createClient<paths>({ baseUrl: '', credentials: 'same-origin', fetch: send });
 
-async function send(method: string, path: string, body?: unknown): Promise<Response> {
-  const init: RequestInit = { method, credentials: 'same-origin', signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) };
-  if (body !== undefined) {
-    init.headers = { 'content-type': 'application/json' };
-    init.body = JSON.stringify(body);
-  }
+async function send(request: Request): Promise<Response> {
+  const body = await request.clone().blob();
+  if (body.size) request.headers.set('content-digest', await contentDigest(body));
+  let answer;
   try {
-    return await fetch(path, init);
+    answer = await fetch(request, { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
   } catch {
     throw new ApiError(0, 'no-answer', 'The server did not answer. Check the connection and try again.');
   }
+  return whole(answer);
 }
 
-async function problem(answer: Response): Promise<ApiError> {
-  const fallback = `The server answered ${answer.status}. Try again in a moment.`;
-  try {
-    const { code, detail, title, missing } = await answer.json();
-    return new ApiError(answer.status, String(code ?? 'unknown'), String(detail ?? title ?? fallback), missing ?? []);
-  } catch {
-    return new ApiError(answer.status, 'unknown', fallback);
+/** An answer as it was sent (RFC 9530). */
+async function whole(answer: Response): Promise<Response> {
+  const announced = answer.headers.get('content-digest');
+  const bytes = await answer.blob().catch(() => null);
+  if (!bytes || (announced && announced !== (await contentDigest(bytes)))) {
+    throw new ApiError(0, 'damaged', 'The answer was damaged on its way. Try again.');
   }
+  return new Response(bytes.size ? bytes : null, { status: answer.status, headers: answer.headers });
 }
 
-function unreadable(answer: Response): ApiError {
-  return new ApiError(answer.status, 'unreadable', 'The server sent an answer this page does not understand. Reload the page.');
+async function contentDigest(bytes: Blob): Promise<string> {
+  const octets = (await digest(bytes)).match(/../g) ?? [];
+  return `sha-256=:${btoa(String.fromCharCode(...octets.map((octet) => Number.parseInt(octet, 16))))}:`;
+}
+
+/** What a request was answered with; throws ApiError for every refusal. */
+async function call<T>(asked: Promise<{ data?: T; error?: unknown; response: Response }>, { ofSession = false } = {}): Promise<T> {
+  const { data, error, response } = await asked.catch((failure) => Promise.reject(failure instanceof ApiError ? failure : unreadable()));
+  if (response.ok) return data as T;
+  const failure = problem(response.status, error);
+  if (failure.status === 401 && !ofSession) await believe(failure);
+  throw failure;
+}
+
+/** A line that flips bits makes strangers of people who are signed in: only when the server says so again has the session ended. */
+async function believe(failure: ApiError): Promise<void> {
+  const { response } = await client.GET('/v1/session');
+  if (response.ok) throw new ApiError(0, failure.code, failure.message);
+  whenUnauthorized();
+}
+
+function problem(status: number, error: unknown): ApiError {
+  const fallback = `The server answered ${status}. Try again in a moment.`;
+  if (typeof error !== 'object' || error === null) return new ApiError(status, 'unknown', fallback);
+  const { code, detail, title, missing } = error as Partial<Schemas['Problem']> & { missing?: number[] };
+  return new ApiError(status, String(code ?? 'unknown'), String(detail ?? title ?? fallback), missing ?? []);
+}
+
+function unreadable(): ApiError {
+  return new ApiError(200, 'unreadable', 'The server sent an answer this page does not understand. Reload the page.');
 }
 
 const id = encodeURIComponent;
 
-export const signIn = (token: string) => call<void>('POST', '/v1/session', { token });
-export const signOut = () => call<void>('DELETE', '/v1/session');
-export const session = () => call<Session>('GET', '/v1/session');
+/** The `{id}` of a path. */
+const of = (thing: string) => ({ params: { path: { id: thing } } });
 
-export function videos(limit: number, cursor?: string): Promise<VideoPage> {
-  const query = new URLSearchParams({ limit: String(limit) });
-  if (cursor) query.set('cursor', cursor);
-  return call('GET', `/v1/videos?${query}`);
-}
+export const signIn = (token: string) => call(client.POST('/v1/session', { body: { token } }), { ofSession: true });
+export const signOut = () => call(client.DELETE('/v1/session'));
+export const session = () => call(client.GET('/v1/session'));
 
-export const video = (video: string) => call<Video>('GET', `/v1/videos/${id(video)}`);
-export const deleteVideo = (video: string) => call<void>('DELETE', `/v1/videos/${id(video)}`);
-export const cancelReplacement = (video: string) => call<void>('DELETE', `/v1/videos/${id(video)}/replacement`);
+export const videos = (limit: number, cursor?: string) => call(client.GET('/v1/videos', { params: { query: { limit, cursor } } }));
+export const video = (video: string) => call(client.GET('/v1/videos/{id}', of(video)));
+export const editVideo = (video: string, body: VideoChanges) => call(client.PATCH('/v1/videos/{id}', { ...of(video), body }));
+export const deleteVideo = (video: string) => call(client.DELETE('/v1/videos/{id}', of(video)));
+export const cancelReplacement = (video: string) => call(client.DELETE('/v1/videos/{id}/replacement', of(video)));
 export const trim = (video: string, in_ms: number, out_ms: number | null) =>
-  call<void>('POST', `/v1/videos/${id(video)}/trim`, { in_ms, out_ms });
-export const embedding = (video: string) => call<Embedding>('GET', `/v1/videos/${id(video)}/embedding`);
+  call(client.POST('/v1/videos/{id}/trim', { ...of(video), body: { in_ms, out_ms } }));
+export const embedding = (video: string) => call(client.GET('/v1/videos/{id}/embedding', of(video)));
 export const setEmbedding = (video: string, origins: string[], oembed: boolean) =>
-  call<Embedding>('PUT', `/v1/videos/${id(video)}/embedding`, { origins, oembed });
+  call(client.PUT('/v1/videos/{id}/embedding', { ...of(video), body: { origins, oembed } }));
 export const embeddedPlayback = (video: string, token: string) =>
-  call<Playback>('POST', `/v1/videos/${id(video)}/embeds/playback`, { token });
-export const playback = (video: string) => call<Playback>('POST', `/v1/videos/${id(video)}/playback`);
+  call(client.POST('/v1/videos/{id}/embeds/playback', { ...of(video), body: { token } }), { ofSession: true });
+export const playback = (video: string) => call(client.POST('/v1/videos/{id}/playback', of(video)));
+export const download = (video: string, rendition: string) =>
+  call(client.POST('/v1/videos/{id}/downloads', { ...of(video), body: { rendition } }));
 export const posterUrl = (video: string) => `/v1/videos/${id(video)}/poster`;
 export const eventsUrl = (video?: string) => (video ? `/v1/events?video=${id(video)}` : '/v1/events');
 
-export const s3Credentials = () => call<S3CredentialList>('GET', '/v1/s3-credentials');
-export const createS3Credential = (prefix: string) => call<MadeS3Credential>('POST', '/v1/s3-credentials', { prefix });
-export const revokeS3Credential = (key: string) => call<void>('DELETE', `/v1/s3-credentials/${id(key)}`);
+export const s3Credentials = () => call(client.GET('/v1/s3-credentials'));
+export const createS3Credential = (prefix: string) => call(client.POST('/v1/s3-credentials', { body: { prefix } }));
+export const revokeS3Credential = (key: string) =>
+  call(client.DELETE('/v1/s3-credentials/{access_key_id}', { params: { path: { access_key_id: key } } }));
 
-export const beginUpload = (file: { filename: string; size_bytes: number; title?: string; replaces?: string }) =>
-  call<NewUpload>('POST', '/v1/uploads', file);
-export const uploadStatus = (upload: string) => call<UploadStatus>('GET', `/v1/uploads/${id(upload)}`);
-export const finishUpload = (upload: string) => call<{ upload: string; video: string }>('POST', `/v1/uploads/${id(upload)}/finish`);
-export const abortUpload = (upload: string) => call<void>('DELETE', `/v1/uploads/${id(upload)}`);
+/** Everyone's for administrators, one's own for all others. */
+export const quotas = async () => (await call(client.GET('/v1/quotas'))).quotas;
+
+/** Begins an upload. Asked again with the same key, because the answer was lost, it gives the upload that was begun. */
+export const beginUpload = (file: { filename: string; size_bytes: number; title?: string; replaces?: string }, key: string) =>
+  call(client.POST('/v1/uploads', { body: file, params: { header: { 'Idempotency-Key': key } } }));
+export const uploadStatus = (upload: string) => call(client.GET('/v1/uploads/{id}', of(upload)));
+export const finishUpload = (upload: string) => call(client.POST('/v1/uploads/{id}/finish', of(upload)));
+export const abortUpload = (upload: string) => call(client.DELETE('/v1/uploads/{id}', of(upload)));
 
 export async function grantPart(upload: string, part: ReceivedPart): Promise<PartGrant> {
-  const grants = await call<PartGrant[]>('POST', `/v1/uploads/${id(upload)}/parts`, [part]);
+  const grants = await call(client.POST('/v1/uploads/{id}/parts', { ...of(upload), body: [part] }));
   const grant = grants[0];
   if (!grant) throw new ApiError(502, 'no-grant', 'The server gave no address for this part.');
   return grant;

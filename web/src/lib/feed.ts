@@ -29,14 +29,25 @@ export function follow(listener: FeedListener, video?: string): () => void {
       attempt = 0;
       listener.open();
     };
-    source.addEventListener('video', (event) => listener.video(JSON.parse(event.data) as Video));
-    source.addEventListener('removed', (event) => listener.removed((JSON.parse(event.data) as { video: string }).video));
-    source.onerror = () => {
-      // The browser's own retry has no backoff and gives up on an HTTP error; ours does neither.
-      stop();
-      listener.lost();
-      timer = setTimeout(start, backoffMs(attempt++));
-    };
+    source.addEventListener('video', (event) => heed<Video>(event, (video) => listener.video(video)));
+    source.addEventListener('removed', (event) => heed<{ video: string }>(event, ({ video }) => listener.removed(video)));
+    source.onerror = again;
+  };
+  /** The browser's own retry has no backoff and gives up on an HTTP error; ours does neither. */
+  const again = () => {
+    stop();
+    listener.lost();
+    timer = setTimeout(start, backoffMs(attempt++));
+  };
+  /** News that a bad line made unreadable: the next connection begins with how things stand. */
+  const heed = <T>(event: MessageEvent<string>, tell: (news: T) => void) => {
+    let news: T;
+    try {
+      news = JSON.parse(event.data);
+    } catch {
+      return again();
+    }
+    tell(news);
   };
   // A hidden page keeps no connection: browsers allow six per server over HTTP/1.1, for all tabs together.
   const onVisibility = () => {

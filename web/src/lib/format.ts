@@ -28,6 +28,11 @@ export function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
+/** How much of a quota is in use: "1.2 GB of 5.0 GB in use". */
+export function usage(quota: { used_bytes: number; limit_bytes: number }): string {
+  return `${size(quota.used_bytes)} of ${size(quota.limit_bytes)} in use`;
+}
+
 /** Bytes in decimal units: 4139823 → "4.1 MB". */
 export function size(bytes: number): string {
   let value = Math.max(0, bytes);

@@ -77,6 +77,10 @@ class Library {
     }
   }
 
+  async edit(video: string, changes: api.VideoChanges): Promise<void> {
+    this.#hear(video, await api.editVideo(video, changes));
+  }
+
   async remove(video: string): Promise<void> {
     await api.deleteVideo(video);
     this.#hear(video, null);

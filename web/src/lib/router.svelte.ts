@@ -5,6 +5,7 @@ export type Route =
   | { name: 'inbox' }
   | { name: 'watch'; video: string }
   | { name: 'signin'; next: string }
+  | { name: 'reference' }
   | { name: 'missing' };
 
 /** Reads a path and query as a route; pure. */
@@ -13,6 +14,7 @@ export function parse(path: string, search = ''): Route {
   if (trimmed === '/' || trimmed === '') return { name: 'library' };
   if (trimmed === '/inbox') return { name: 'inbox' };
   if (trimmed === '/signin') return { name: 'signin', next: safeNext(new URLSearchParams(search).get('next')) };
+  if (trimmed === '/docs/api') return { name: 'reference' };
   const watch = /^\/watch\/([0-9a-f]{32})$/.exec(trimmed);
   return watch?.[1] ? { name: 'watch', video: watch[1] } : { name: 'missing' };
 }

@@ -59,6 +59,19 @@ class SessionStore {
   }
 
   mayDelete(video: api.Video): boolean {
+    return this.#owns(video);
+  }
+
+  /** The renditions of a finished video. */
+  mayDownload(video: api.Video): boolean {
+    return video.state === 'ready' && (this.#owns(video) || this.current?.viewers_may_download === true);
+  }
+
+  mayDownloadSource(video: api.Video): boolean {
+    return this.#owns(video);
+  }
+
+  #owns(video: api.Video): boolean {
     const who = this.current;
     return who?.role === 'admin' || (who?.role === 'author' && who.subject === video.owner);
   }
@@ -71,7 +84,8 @@ class SessionStore {
   }
 
   #toSignIn(): void {
-    if (router.route.name === 'signin') return;
+    // The reference is there for everyone.
+    if (router.route.name === 'signin' || router.route.name === 'reference') return;
     const here = location.pathname + location.search;
     router.go(here === '/' ? '/signin' : `/signin?next=${encodeURIComponent(here)}`, { replace: true, quiet: !this.known });
   }

@@ -15,19 +15,20 @@ export function snippets(made: MadeS3Credential): Snippet[] {
   return [
     {
       client: 'aws-cli',
-      where: 'Append to ~/.aws/credentials, then run the last line.',
+      where: 'Append to ~/.aws/credentials, then run the command below it.',
       text: [
         '[theatrum]',
         `aws_access_key_id = ${id}`,
         `aws_secret_access_key = ${secret}`,
         'region = us-east-1',
         '',
-        `aws --profile theatrum --endpoint-url ${endpoint} s3 cp film.mp4 s3://${folder}`,
+        `aws --profile theatrum --endpoint-url ${endpoint} \\`,
+        `  s3 cp film.mp4 s3://${folder}`,
       ].join('\n'),
     },
     {
       client: 'rclone',
-      where: 'Append to ~/.config/rclone/rclone.conf, then run the last line.',
+      where: 'Append to ~/.config/rclone/rclone.conf, then run the command below it.',
       text: [
         '[theatrum]',
         'type = s3',
@@ -41,7 +42,7 @@ export function snippets(made: MadeS3Credential): Snippet[] {
     },
     {
       client: 's3cmd',
-      where: 'Save as theatrum.s3cfg, then run the last line.',
+      where: 'Save as theatrum.s3cfg, then run the command below it.',
       text: [
         '[default]',
         `access_key = ${id}`,

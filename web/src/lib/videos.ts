@@ -77,3 +77,10 @@ export function qualityWords(video: Video): string {
 export function audioOnly(video: Pick<Video, 'renditions'>): boolean {
   return video.renditions.length > 0 && video.renditions.every((r) => r.kind === 'audio');
 }
+
+/** What of a finished video can be downloaded, the best picture first, and the original last for those who may have it. */
+export function downloads(video: Video, source: boolean): { name: string; words: string; detail: string }[] {
+  const best = [...video.renditions].sort((a, b) => (b.height ?? 0) - (a.height ?? 0));
+  const listed = best.map(({ name, kind }) => (kind === 'video' ? { name, words: name, detail: 'MP4' } : { name, words: 'Sound', detail: 'M4A' }));
+  return source ? [...listed, { name: 'source', words: 'Original file', detail: 'as uploaded' }] : listed;
+}

@@ -45,6 +45,8 @@ struct Inner {
     faults: VecDeque<Fault>,
     lost: Vec<u32>,
     events: VecDeque<Vec<String>>,
+    /// What was told of the video last.
+    told: Option<String>,
 }
 
 #[derive(Clone)]
@@ -316,7 +318,8 @@ async fn finish(State(shared): State<Shared>) -> Response {
 }
 
 async fn video(State(shared): State<Shared>) -> Json<Value> {
-    Json(state(&shared.lock(), "encoding"))
+    let inner = shared.lock();
+    Json(state(&inner, inner.told.as_deref().unwrap_or("encoding")))
 }
 
 async fn playback(State(shared): State<Shared>) -> Json<Value> {
@@ -327,6 +330,7 @@ async fn playback(State(shared): State<Shared>) -> Json<Value> {
 async fn events(State(shared): State<Shared>) -> Response {
     let mut inner = shared.lock();
     let words = inner.events.pop_front().unwrap_or_else(|| vec!["ready".to_owned()]);
+    inner.told = words.last().cloned();
     let mut text = String::from(": welcome\n\n");
     for word in words {
         let (event, data) = if word == "removed" { ("removed", json!({})) } else { ("video", state(&inner, &word)) };

@@ -1,6 +1,8 @@
 // The page's side of the hashing worker: one worker for all uploads, started when first needed.
+import { digest } from './sha256';
 
 interface Waiting {
+  blob: Blob;
   resolve(sha256: string): void;
   reject(failure: Error): void;
 }
@@ -22,7 +24,7 @@ export function hashBlob(blob: Blob): Promise<string> {
   worker ??= start();
   const id = nextId++;
   return new Promise((resolve, reject) => {
-    waiting.set(id, { resolve, reject });
+    waiting.set(id, { blob, resolve, reject });
     worker?.postMessage({ id, blob });
   });
 }
@@ -36,7 +38,8 @@ function start(): Worker {
     else task?.reject(new UnreadableFile());
   };
   started.onerror = () => {
-    for (const task of waiting.values()) task.reject(new Error('The part of this page that checks files could not start. Reload the page.'));
+    // Its script did not come, or came damaged. The page can do it too, if less smoothly; the next part tries a worker again.
+    for (const { blob, resolve, reject } of waiting.values()) digest(blob).then(resolve, () => reject(new UnreadableFile()));
     waiting.clear();
     worker = undefined;
   };

@@ -1,5 +1,6 @@
 // All uploads of this page: one file at a time, each with its own pause, resume and cancel.
 import * as api from '../api';
+import { sentence } from '../format';
 import { session } from '../session.svelte';
 import { backoffMs, pause } from './backoff';
 import { hashBlob } from './hasher';
@@ -36,7 +37,7 @@ export class Upload {
     this.#transfer = new Transfer(file, portsFor(file, subject, replaces), {
       progress: (bytes) => this.#note(bytes),
       troubled: (failure) => {
-        this.message = failure ? 'The connection broke; trying again.' : null;
+        this.message = failure ? troubleWords(failure) : null;
         if (failure) this.#meter.reset();
       },
     });
@@ -90,7 +91,7 @@ export class Upload {
       return;
     }
     this.state = 'failed';
-    this.message = failure instanceof Error ? failure.message : 'The upload failed.';
+    this.message = failure instanceof Error ? sentence(failure.message) : 'The upload failed.';
   }
 
   #note(bytes: number): void {
@@ -103,6 +104,12 @@ export class Upload {
   }
 }
 
+/** Why an upload waits: what the server says of itself, such as that its disk is full, or that nothing came back. */
+function troubleWords(failure: Error): string {
+  const spoken = failure instanceof api.ApiError && failure.status === 503;
+  return spoken ? `${sentence(failure.message)} Trying again.` : 'The connection broke; trying again.';
+}
+
 /** Under whose name an upload is remembered: one that replaces a video is never taken up as another. */
 function keeper(subject: string, replaces?: string): string {
   return replaces === undefined ? subject : `${subject} ${replaces}`;
@@ -112,7 +119,8 @@ function portsFor(file: File, subject: string, replaces?: string): Ports {
   const who = keeper(subject, replaces);
   return {
     // A video keeps its title when its source is replaced.
-    begin: ({ filename, size_bytes, title }) => api.beginUpload(replaces === undefined ? { filename, size_bytes, title } : { filename, size_bytes, replaces }),
+    begin: ({ filename, size_bytes, title }, key) =>
+      api.beginUpload(replaces === undefined ? { filename, size_bytes, title } : { filename, size_bytes, replaces }, key),
     status: api.uploadStatus,
     grant: api.grantPart,
     finish: api.finishUpload,

@@ -5,14 +5,14 @@ import { Ledger } from './plan';
 import type { PutAnswer } from './put';
 
 const LANES = 4;
-/** How often one part may be refused before the whole upload gives up. */
+/** How often a part, or a question, may be refused before that is believed: a bit that flips on its way makes a good request a bad one. */
 const MAX_REFUSALS = 5;
 /** How often `finish` may name missing parts. */
 const MAX_ROUNDS = 5;
 
 /** What a transfer needs from the world; tests bring their own. */
 export interface Ports {
-  begin(file: { filename: string; size_bytes: number; title: string }): Promise<NewUpload>;
+  begin(file: { filename: string; size_bytes: number; title: string }, key: string): Promise<NewUpload>;
   status(upload: string): Promise<UploadStatus>;
   grant(upload: string, part: ReceivedPart): Promise<PartGrant>;
   put(grant: PartGrant, body: Blob, progress: (bytes: number) => void, signal: AbortSignal): Promise<PutAnswer>;
@@ -37,6 +37,8 @@ export class TransferError extends Error {
 
 export class Transfer {
   #upload: string | undefined;
+  /** Names the wish for a new upload: a lost answer makes no second one. */
+  #key: string | undefined;
   #ledger: Ledger | undefined;
   /** Hashes of the file's parts, kept over a pause. */
   #hashes = new Map<number, string>();
@@ -82,7 +84,9 @@ export class Transfer {
       return undefined;
     }
     const { name, size } = this.file;
-    const fresh = await this.ports.begin({ filename: name, size_bytes: size, title: titleOf(name) });
+    this.#key ??= randomKey();
+    const fresh = await this.ports.begin({ filename: name, size_bytes: size, title: titleOf(name) }, this.#key);
+    this.#key = undefined;
     this.#adopt(fresh);
     this.#claimed.clear();
     this.ports.remember(fresh.upload);
@@ -140,7 +144,7 @@ export class Transfer {
         if (refusals >= MAX_REFUSALS) throw new TransferError(refusalWords(answer));
         // The file may have been saved again while it was sent: read it anew.
         if (answer.status === 400) this.#hashes.delete(number);
-        throw new ApiError(answer.status === 0 ? 0 : 503, 'part-not-taken', 'A part did not arrive.');
+        throw new ApiError(answer.status === 0 ? 0 : 503, 'part-not-taken', element(answer.body, 'Message') ?? 'A part did not arrive.');
       }, signal);
     }
     ledger.finish(number);
@@ -186,8 +190,9 @@ export class Transfer {
     }
   }
 
-  /** Repeats a step for as long as its failure is of the passing kind. */
+  /** Repeats a step for as long as its failure is of the passing kind, and until a refusal is believed. */
   async #persist<T>(step: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    let refusals = 0;
     for (let attempt = 0; ; attempt++) {
       signal.throwIfAborted();
       try {
@@ -196,9 +201,12 @@ export class Transfer {
         return result;
       } catch (failure) {
         signal.throwIfAborted();
-        if (!(failure instanceof ApiError) || !failure.transient) throw failure;
+        if (!(failure instanceof ApiError)) throw failure;
+        // A damaged request is never the server's own trouble; and who is signed in has been asked twice already.
+        const doubtful = failure.status < 500 && failure.status !== 401;
+        if (!failure.transient && (!doubtful || ++refusals >= MAX_REFUSALS)) throw failure;
         this.watcher.troubled(failure);
-        await this.ports.wait(attempt, signal);
+        await this.ports.wait(failure.transient ? attempt : 0, signal);
       }
     }
   }
@@ -214,8 +222,18 @@ export class Transfer {
   }
 }
 
+/** The text of an element of the store's XML. */
+function element(xml: string, name: string): string | undefined {
+  return new RegExp(`<${name}>([^<]+)</${name}>`).exec(xml)?.[1];
+}
+
+/** 128 random bits; `crypto.randomUUID` is there in secure contexts only. */
+function randomKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
 function refusalWords(answer: PutAnswer): string {
-  const code = /<Code>([A-Za-z0-9]+)<\/Code>/.exec(answer.body)?.[1];
+  const code = element(answer.body, 'Code');
   if (code === 'NoSuchUpload') return 'This upload has expired at the server. Choose the file again to start over.';
   if (answer.status === 400) return 'The file changes while it is being sent. Close the program that writes it, then choose it again.';
   return `The store refuses parts of this file (${code ?? answer.status}). Please tell your administrator.`;

@@ -6,13 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What identifies the state of a representation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Validators {
+pub struct Validators {
     /// A strong entity tag, with its quotes.
-    pub(super) etag: String,
+    pub etag: String,
     /// When it was written; HTTP sees the second.
-    pub(super) modified: SystemTime,
+    pub modified: SystemTime,
     /// Whether it can never change, so that its date is as good as its tag (RFC 9110 §8.8.2.2).
-    pub(super) immutable: bool,
+    pub immutable: bool,
 }
 
 /// What the preconditions of a request come to.
@@ -28,7 +28,7 @@ pub(super) enum Verdict {
 
 impl Validators {
     /// The value of `Last-Modified`.
-    pub(super) fn last_modified(&self) -> String {
+    pub fn last_modified(&self) -> String {
         httpdate::fmt_http_date(self.modified)
     }
 

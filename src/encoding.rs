@@ -5,7 +5,7 @@ use http::header::ACCEPT_ENCODING;
 
 /// Whether `Accept-Encoding` allows gzip and does not like the plain form better. Without the header the answer is no:
 /// a client that did not ask may be too simple to unpack.
-pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
+pub fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut gzip = None;
     let mut identity = None;
     let mut any = None;
