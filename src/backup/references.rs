@@ -53,8 +53,10 @@ impl<'a> Referrer<'a> {
                     self.uploads.insert(UploadId::parse(text(row, "id")?)?, VideoId::parse(text(row, "video_id")?)?);
                 }
                 "upload_parts" => references.extend(self.part(row)?),
-                "videos" => references.extend(poster(row)?),
-                "versions" => references.extend(self.version(row)?),
+                "versions" => {
+                    references.extend(self.version(row)?);
+                    references.extend(poster(row)?);
+                }
                 "renditions" => self.rendition(row, &mut references)?,
                 "segments" => references.push(self.segment(row)?),
                 _ => {}
@@ -72,7 +74,8 @@ impl<'a> Referrer<'a> {
 
     fn version(&mut self, row: &Record) -> Result<Option<Reference>> {
         let (version, video) = (VersionId::parse(text(row, "id")?)?, VideoId::parse(text(row, "video_id")?)?);
-        let is_published = !row["published_at"].is_null();
+        // What was purged has no blobs any more, and renditions neither.
+        let is_published = !row["published_at"].is_null() && text(row, "state")? != "purged";
         self.versions.insert(version.clone(), (video.clone(), is_published));
         // Before it is published, its playlists are about to be written anew.
         Ok(is_published.then_some(Reference { key: Key::MasterPlaylist { video, version }, sha256: None }))
@@ -106,11 +109,12 @@ impl<'a> Referrer<'a> {
     }
 }
 
+/// The poster of a version that plays or is being made: nobody sees that of any other.
 fn poster(row: &Record) -> Result<Option<Reference>> {
-    if row["poster_epoch"].is_null() || row["version_id"].is_null() {
+    if row["poster_epoch"].is_null() || !matches!(text(row, "state")?, "processing" | "published") {
         return Ok(None);
     }
-    let (video, version) = (VideoId::parse(text(row, "id")?)?, VersionId::parse(text(row, "version_id")?)?);
+    let (video, version) = (VideoId::parse(text(row, "video_id")?)?, VersionId::parse(text(row, "id")?)?);
     Ok(Some(Reference { key: Key::Poster { video, version, epoch: count(row, "poster_epoch") }, sha256: None }))
 }
 

@@ -39,7 +39,7 @@ pub struct Standing {
 pub struct VersionStanding {
     /// The version.
     pub id: VersionId,
-    /// Whether it is, or may become, one that plays.
+    /// Whether it plays, may come to, or plays on for those who began to watch it before it was replaced.
     pub is_alive: bool,
 }
 
@@ -75,8 +75,12 @@ impl Catalog {
 
     /// The versions of a video.
     pub async fn version_standings(&self, video: &VideoId) -> Result<Vec<VersionStanding>> {
-        let standing =
-            |row: &Row| Ok(VersionStanding { id: VersionId::parse(&row.text("id")?)?, is_alive: row.text("state")? != "abandoned" });
+        let standing = |row: &Row| {
+            Ok(VersionStanding {
+                id: VersionId::parse(&row.text("id")?)?,
+                is_alive: !matches!(row.text("state")?.as_str(), "abandoned" | "purged"),
+            })
+        };
         self.fetch_all("SELECT id, state FROM versions WHERE video_id = $1", args![video]).await?.iter().map(standing).collect()
     }
 

@@ -19,6 +19,7 @@ impl Tx {
         for sql in [refused, deleted, given_up] {
             self.execute(sql, args![video, now]).await?;
         }
+        self.end_replacements(video).await?;
         self.abandon_versions(video).await?;
         self.cancel_jobs(video).await.map(drop)
     }

@@ -28,6 +28,7 @@ impl Catalog {
                 FROM uploads WHERE state = 'open') AS missing), 0) AS BIGINT) AS missing,
             CAST(COALESCE((SELECT SUM(sources.size_bytes) FROM jobs JOIN sources ON sources.video_id = jobs.video_id
                 WHERE jobs.kind = 'probe' AND jobs.state IN ('queued', 'running')
+                AND sources.purge_at IS NULL AND sources.purged_at IS NULL
                 AND NOT EXISTS (SELECT 1 FROM versions WHERE versions.source_id = sources.id)), 0) AS BIGINT) AS unprobed,
             CAST(COALESCE((SELECT SUM(CASE WHEN rest > 0 THEN rest ELSE 0 END) FROM (SELECT versions.expected_bytes
                 - COALESCE((SELECT SUM(size_bytes) FROM segments WHERE version_id = versions.id), 0) AS rest

@@ -37,15 +37,21 @@ impl Catalog {
         rows.iter().map(|row| VideoId::parse(&row.text("video_id")?)).collect()
     }
 
-    /// Whether a part's row still points at `blob`, of a video that was not deleted.
+    /// Whether a part's row still points at `blob`, of a video that was not deleted, and neither its upload was given up nor its source is on
+    /// its way out.
     pub async fn needs_part(&self, video: &VideoId, blob: &str) -> Result<bool> {
-        let sql = "SELECT 1 AS one FROM upload_parts WHERE blob = $1 AND EXISTS (SELECT 1 FROM root_keys WHERE video_id = $2)";
+        let sql = "SELECT 1 AS one FROM upload_parts WHERE blob = $1 AND EXISTS (SELECT 1 FROM root_keys WHERE video_id = $2)
+            AND EXISTS (SELECT 1 FROM uploads WHERE uploads.id = upload_parts.upload_id AND state IN ('open', 'finished'))
+            AND NOT EXISTS (SELECT 1 FROM sources WHERE sources.upload_id = upload_parts.upload_id AND purge_at IS NOT NULL)";
         Ok(self.fetch_optional(sql, args![blob, video]).await?.is_some())
     }
 
-    /// Whether a version is still the one of its video, which was not deleted.
+    /// Whether a version is still the one of its video, which was not deleted, or being made to replace that.
     pub async fn needs_version(&self, video: &VideoId, version: &VersionId) -> Result<bool> {
-        let sql = "SELECT 1 AS one FROM videos JOIN root_keys ON video_id = id WHERE id = $1 AND version_id = $2";
+        let sql =
+            "SELECT 1 AS one FROM videos JOIN root_keys ON root_keys.video_id = videos.id WHERE videos.id = $1 AND (videos.version_id = $2
+            OR EXISTS (SELECT 1 FROM replacements WHERE replacements.video_id = $1 AND replacements.version_id = $2
+                AND replacements.state IN ('processing', 'failed')))";
         Ok(self.fetch_optional(sql, args![video, version]).await?.is_some())
     }
 }

@@ -40,6 +40,8 @@ enum On {
 }
 
 const CALLERS: [&str; 6] = ["nobody", "no token", "viewer", "another author", "the owner", "an administrator"];
+/// Open to everyone who brings a token in the body.
+const OWN_TOKEN: [&str; 2] = ["POST /v1/session", "POST /v1/videos/{id}/embeds/playback"];
 /// Open to everyone.
 const OPEN: [u16; 6] = [200; 6];
 /// Open to everyone who is signed in.
@@ -57,6 +59,11 @@ fn admins(status: u16) -> [u16; 6] {
 /// Hidden from all but its owner and administrators, who get `status`.
 fn hidden(status: u16) -> [u16; 6] {
     [401, 401, 404, 404, status, status]
+}
+
+/// Seen by everyone; for its owner and administrators, who get `status`.
+fn owners(status: u16) -> [u16; 6] {
+    [401, 401, 403, 403, status, status]
 }
 
 fn with(body: Value, case: Case) -> Case {
@@ -79,6 +86,10 @@ fn table() -> Vec<Case> {
         case("GET /v/{video}/{version}/{rendition}/keys/{index}", &[Word(NO_ID), Word(NO_ID), Word("720p"), Word("0")], [403; 6]),
         case("GET /d/{video}/{version}/{file}", &[Word(NO_ID), Word(NO_ID), Word("720p.mp4")], [403; 6]),
         case("GET /d/{video}/source", &[Word(NO_ID)], [403; 6]),
+        case("GET /embed/{video}", &[Word(NO_ID)], OPEN),
+        // Without `url`: what it tells whom is in tests/it/embed.rs.
+        case("GET /oembed", &[], [400; 6]),
+        with(json!({"token": "nonsense"}), case("POST /v1/videos/{id}/embeds/playback", &[Published], [401; 6])),
         case("GET /v1/session", &[], ALL),
         case("DELETE /v1/session", &[], [401, 401, 204, 204, 204, 204]),
         with(json!({"role": "admin", "subject": "eve"}), case("POST /v1/tokens", &[], admins(201))),
@@ -115,6 +126,25 @@ fn table() -> Vec<Case> {
         with(json!({"prefix": ""}), case("POST /v1/s3-credentials", &[], [401, 401, 403, 201, 201, 201])),
         case("DELETE /v1/s3-credentials/{access_key_id}", &[AccessKey], [401, 401, 403, 404, 204, 204]),
         with(json!({"limit_bytes": null}), case("PUT /v1/quotas/{kind}/{name}", &[Word("users"), Word("vera")], admins(200))),
+    ]
+}
+
+/// What changes a video's version, or says where it may be embedded.
+fn table_of_versions() -> Vec<Case> {
+    use On::{Processing, Ready};
+    let (trim, nowhere) = (json!({"in_ms": 1000}), json!({"origins": []}));
+    let embed = json!({"subject": "eve", "origin": "https://lms.example"});
+    vec![
+        with(trim.clone(), case("POST /v1/videos/{id}/trim", &[Ready], owners(409))),
+        with(trim, case("POST /v1/videos/{id}/trim", &[Processing], hidden(409))),
+        case("DELETE /v1/videos/{id}/replacement", &[Ready], owners(404)),
+        case("DELETE /v1/videos/{id}/replacement", &[Processing], hidden(404)),
+        case("GET /v1/videos/{id}/embedding", &[Ready], owners(200)),
+        case("GET /v1/videos/{id}/embedding", &[Processing], hidden(200)),
+        with(nowhere.clone(), case("PUT /v1/videos/{id}/embedding", &[Ready], owners(200))),
+        with(nowhere, case("PUT /v1/videos/{id}/embedding", &[Processing], hidden(200))),
+        with(embed.clone(), case("POST /v1/videos/{id}/embeds", &[Ready], owners(409))),
+        with(embed, case("POST /v1/videos/{id}/embeds", &[Processing], hidden(409))),
     ]
 }
 
@@ -204,11 +234,11 @@ async fn documented(server: &Server) -> (BTreeSet<String>, BTreeSet<String>) {
 async fn every_operation_gives_everyone_exactly_this() {
     let house = House::open().await;
     let callers = house.callers();
-    let table = table();
+    let table: Vec<Case> = table().into_iter().chain(table_of_versions()).collect();
     let (documented, open) = documented(&house.server).await;
     let tabled: BTreeSet<String> = table.iter().map(|case| case.operation.to_owned()).collect();
     assert_eq!(tabled, documented, "tests/it/routes.rs has a line for every operation");
-    let public = table.iter().filter(|case| case.expected[0] != 401 || case.operation == "POST /v1/session");
+    let public = table.iter().filter(|case| case.expected[0] != 401 || OWN_TOKEN.contains(&case.operation));
     assert_eq!(public.map(|case| case.operation.to_owned()).collect::<BTreeSet<_>>(), open, "the document says so too");
     for case in &table {
         for ((client, who), expected) in callers.iter().zip(CALLERS).zip(case.expected) {
@@ -220,7 +250,7 @@ async fn every_operation_gives_everyone_exactly_this() {
             let answer = client.send(method, &path, &case.body).await;
             assert_eq!(answer.status().as_u16(), expected, "{}, asked by {who}", case.operation);
             match expected {
-                401 if who == "nobody" && case.operation != "POST /v1/session" => drop(problem(answer, 401, "token-missing").await),
+                401 if who == "nobody" && !OWN_TOKEN.contains(&case.operation) => drop(problem(answer, 401, "token-missing").await),
                 401 => drop(problem(answer, 401, "token-malformed").await),
                 403 if path.starts_with("/v1/") => drop(problem(answer, 403, "not-allowed").await),
                 404 => drop(problem(answer, 404, "not-found").await),

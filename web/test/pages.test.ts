@@ -10,7 +10,7 @@ const rendition = (name: string, kind: string) => ({ name, kind, width: null, he
 
 function video(id: string, created_at: number, more: Partial<Video> = {}): Video {
   return {
-    collection: null, playable_at: null, ready_at: null, duration_ms: null, width: null, height: null, refusal: null,
+    collection: null, playable_at: null, ready_at: null, duration_ms: null, width: null, height: null, refusal: null, replacement: null, trim: null,
     video: id, title: id, owner: 'o', state: 'ready', playable: true, stage: 'done', percent: 100, created_at,
     renditions: [], truncated: false, has_poster: false, watch_url: `/watch/${id}`, ...more,
   };

@@ -32,7 +32,7 @@ class FakeServer {
       },
       status: async (upload) => {
         if (upload !== 'u1') throw new ApiError(404, 'not-found', 'no such upload');
-        return { ...this.#upload(), title: 'a', filename: file.name, size_bytes: file.size, state: this.state, received: [...this.received.values()] };
+        return { ...this.#upload(), title: 'a', filename: file.name, size_bytes: file.size, replaces: false, state: this.state, received: [...this.received.values()] };
       },
       grant: async (_upload, part) => ({ number: part.number, method: 'PUT', url: 's3:', headers: { sha: part.sha256 }, expires_at: 0 }),
       put: (grant, body) => this.#put(grant, body),
@@ -150,7 +150,7 @@ describe('Transfer', () => {
       const server = new FakeServer();
       const { begin } = server.ports();
       let left: number = refusals;
-      const doubted = async (wanted, key: Parameters<Ports['begin']>[0]) => {
+      const doubted = async (wanted: Parameters<Ports['begin']>[0], key: string) => {
         if (left-- > 0) throw new ApiError(404, 'unknown-route', 'no such route');
         return begin(wanted, key);
       };
