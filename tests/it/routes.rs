@@ -135,6 +135,8 @@ fn table_of_versions() -> Vec<Case> {
     let (trim, nowhere) = (json!({"in_ms": 1000}), json!({"origins": []}));
     let embed = json!({"subject": "eve", "origin": "https://lms.example"});
     vec![
+        case("GET /v1/storage", &[], admins(200)),
+        with(json!({"apply": false}), case("POST /v1/reconcile", &[], admins(202))),
         with(trim.clone(), case("POST /v1/videos/{id}/trim", &[Ready], owners(409))),
         with(trim, case("POST /v1/videos/{id}/trim", &[Processing], hidden(409))),
         case("DELETE /v1/videos/{id}/replacement", &[Ready], owners(404)),

@@ -150,7 +150,7 @@ describe('Transfer', () => {
       const server = new FakeServer();
       const { begin } = server.ports();
       let left: number = refusals;
-      const doubted = async (wanted: Parameters<Ports['begin']>[0], key: string) => {
+      const doubted: Ports['begin'] = async (wanted, key) => {
         if (left-- > 0) throw new ApiError(404, 'unknown-route', 'no such route');
         return begin(wanted, key);
       };
