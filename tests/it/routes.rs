@@ -122,6 +122,8 @@ fn table() -> Vec<Case> {
         case("GET /v1/dead/{id}", &[Word(NO_ID)], admins(404)),
         case("POST /v1/dead/{id}/redrive", &[Word(NO_ID)], admins(404)),
         case("GET /v1/quotas", &[], ALL),
+        case("GET /v1/storage", &[], admins(200)),
+        with(json!({"apply": false}), case("POST /v1/reconcile", &[], admins(202))),
         case("GET /v1/s3-credentials", &[], [401, 401, 403, 200, 200, 200]),
         with(json!({"prefix": ""}), case("POST /v1/s3-credentials", &[], [401, 401, 403, 201, 201, 201])),
         case("DELETE /v1/s3-credentials/{access_key_id}", &[AccessKey], [401, 401, 403, 404, 204, 204]),
@@ -135,8 +137,6 @@ fn table_of_versions() -> Vec<Case> {
     let (trim, nowhere) = (json!({"in_ms": 1000}), json!({"origins": []}));
     let embed = json!({"subject": "eve", "origin": "https://lms.example"});
     vec![
-        case("GET /v1/storage", &[], admins(200)),
-        with(json!({"apply": false}), case("POST /v1/reconcile", &[], admins(202))),
         with(trim.clone(), case("POST /v1/videos/{id}/trim", &[Ready], owners(409))),
         with(trim, case("POST /v1/videos/{id}/trim", &[Processing], hidden(409))),
         case("DELETE /v1/videos/{id}/replacement", &[Ready], owners(404)),
