@@ -6,6 +6,7 @@ use crate::library::Caller;
 use crate::links::access::Access;
 use crate::policy::Actor;
 use crate::problem::{Problem, RequestId};
+use axum::body::Bytes;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
@@ -70,8 +71,14 @@ impl<T: DeserializeOwned> OptionalFromRequest<State> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &State) -> std::result::Result<Option<Self>, Problem> {
-        let is_empty = http_body::Body::is_end_stream(request.body());
-        if is_empty { Ok(None) } else { <Self as FromRequest<State>>::from_request(request, state).await.map(Some) }
+        // Read to see whether there is one: layers that watch a body do not say of one that is empty that it has ended.
+        let (parts, body) = request.into_parts();
+        match Bytes::from_request(Request::from_parts(parts.clone(), body), state).await {
+            Ok(bytes) if bytes.is_empty() => Ok(None),
+            Ok(bytes) => <Self as FromRequest<State>>::from_request(Request::from_parts(parts, bytes.into()), state).await.map(Some),
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
+            Err(rejection) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed-body", rejection.body_text())),
+        }
     }
 }
 
