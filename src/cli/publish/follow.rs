@@ -30,12 +30,12 @@ impl Publication<'_> {
                 Event::Removed => return Ok(None),
                 Event::Changed(now) if now.video != *video => {}
                 Event::Changed(now) => {
-                    let now = if self.run.about.replaces.is_some() { Box::new(now.as_replaced()) } else { now };
+                    let now = self.concerned(*now);
                     self.progress.processing(&now);
                     timings.note(&now, self.run.elapsed_ms());
                     if is_end(&now, self.run.wait) {
                         // Asked once more: an answer has a digest, an event has none.
-                        let now = self.run.client.video(video).await?;
+                        let now = self.concerned(self.run.client.video(video).await?);
                         if is_end(&now, self.run.wait) {
                             return Ok(Some(now));
                         }
@@ -43,6 +43,11 @@ impl Publication<'_> {
                 }
             }
         }
+    }
+
+    /// What of the video this publication is about: all of it, or what is to replace its source.
+    fn concerned(&self, video: Video) -> Video {
+        if self.run.about.replaces.is_some() { video.as_replaced() } else { video }
     }
 }
 
