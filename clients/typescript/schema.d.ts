@@ -2275,20 +2275,7 @@ export interface operations {
              *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
              *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
              *     - `token-expired`: The token has expired. Get a new one, or sign in again.
-             */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
-                    };
-                };
-            };
-            /**
-             * @description - `token-other-video`: The playback token is for another video or version. Ask for a session of this video.
+             *     - `token-other-video`: The playback token is for another video or version. Ask for a session of this video.
              *     - `not-allowed`: Your role does not allow this. Ask an administrator.
              */
             403: {
@@ -2298,7 +2285,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "token-other-video" | "not-allowed";
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired" | "token-other-video" | "not-allowed";
                     };
                 };
             };

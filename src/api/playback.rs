@@ -169,7 +169,7 @@ pub(super) async fn key(
 #[utoipa::path(get, path = "/v/{video}/{version}/{rendition}/keys/{index}", operation_id = "read_key_by_cookie", tag = "playback", security(()),
     params(("video" = Id, Path), ("version" = Id, Path), ("rendition" = String, Path), ("index" = u32, Path)),
     responses((status = OK, description = "16 bytes.", body = Vec<u8>, content_type = "application/octet-stream")),
-    extensions(("x-problems" = json!(["token-missing", "token-malformed", "token-signature", "token-expired", "token-other-video",
+    extensions(("x-problems" = json!(["403 token-missing", "403 token-malformed", "403 token-signature", "403 token-expired", "token-other-video",
         "malformed-rendition", "not-found", "not-allowed", "audit-unavailable"]))))]
 pub(super) async fn session_key(
     api: Api<State>,

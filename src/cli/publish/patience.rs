@@ -60,6 +60,9 @@ impl<'a> Patience<'a> {
                 }
                 Err(failure) => failure,
             };
+            if is_an_answer(&failure) {
+                self.was_reached.set(true);
+            }
             // An attempt may have got somewhere before it failed: then this is another outage.
             if self.outage.borrow().is_none() {
                 waits = backoff();
@@ -129,6 +132,11 @@ impl Outage {
 fn is_doubtful(failure: &Failure) -> bool {
     let came_over_the_line = failure.status().is_some_and(|status| status < 500) || failure.code() == "not-understood";
     came_over_the_line && !failure.is_retryable() && failure.code() != "parts-missing"
+}
+
+/// Whether a Theatrum said so, rather than something on the way to it or nobody.
+fn is_an_answer(failure: &Failure) -> bool {
+    failure.status().is_some() && !failure.code().starts_with("http-")
 }
 
 fn backoff() -> ExponentialBackoff {

@@ -109,7 +109,8 @@ pub async fn send(access: &Access, request: &Request<'_>) -> Response {
     for (name, value) in headers.iter().filter(|(name, _)| *name != "host") {
         sent = sent.header(name, value);
     }
-    sent.body(body(request, &signing, signature)).send().await.expect("an answer")
+    let wire = body(request, &signing, signature);
+    sent.header("content-length", wire.len()).body(wire).send().await.expect("an answer")
 }
 
 /// The body as it goes over the wire (Amazon S3 API reference, "Signature calculations: transferring payload in multiple chunks").
