@@ -65,11 +65,11 @@ async function send(request: Request): Promise<Response> {
 /** An answer as it was sent (RFC 9530). */
 async function whole(answer: Response): Promise<Response> {
   const announced = answer.headers.get('content-digest');
-  const bytes = await answer.blob().catch(() => null);
-  if (!bytes || (announced && announced !== (await contentDigest(bytes)))) {
+  const bytes = await answer.arrayBuffer().catch(() => null);
+  if (!bytes || (announced && announced !== (await contentDigest(new Blob([bytes]))))) {
     throw new ApiError(0, 'damaged', 'The answer was damaged on its way. Try again.');
   }
-  return new Response(bytes.size ? bytes : null, { status: answer.status, headers: answer.headers });
+  return new Response(bytes.byteLength ? bytes : null, { status: answer.status, headers: answer.headers });
 }
 
 async function contentDigest(bytes: Blob): Promise<string> {
