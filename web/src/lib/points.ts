@@ -22,7 +22,7 @@ export function readPoint(text: string): number | null {
 /** Why these points cannot be, as a sentence; `null` when they can. */
 export function pointsTrouble(inMs: number | null, outMs: number | null, sourceMs: number): string | null {
   if (inMs === null || outMs === null) return 'Write times such as 1:02:03 or 83.5.';
-  if (inMs < 0 || outMs > sourceMs) return `The source is ${clock(sourceMs / 1000)} long.`;
+  if (inMs < 0 || Math.max(inMs, outMs) > sourceMs) return `The source is ${clock(sourceMs / 1000)} long.`;
   if (inMs >= outMs) return 'The start must come before the end.';
   if (outMs - inMs < LEAST_MS) return 'At least one second must remain.';
   return null;
