@@ -9,7 +9,6 @@ use crate::support::server::Server;
 use aws_lc_rs::digest::{SHA256, digest};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::path::Path;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use theatrum::catalog::jobs::Listing;
