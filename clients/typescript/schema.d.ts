@@ -1266,6 +1266,8 @@ export interface components {
             failed: number;
             /** @description Files that are none of the server's: never swept. */
             foreign: components["schemas"]["Tally"];
+            /** @description The id that its beginning was answered with. */
+            id: string;
             /** @description Blobs that a row points at and that are not there: a loss. */
             missing: components["schemas"]["Tally"];
             /** @description Blobs that no row points at, and none ever will. */
@@ -1284,6 +1286,8 @@ export interface components {
              * @description Videos examined,
              */
             done: number;
+            /** @description Its id, as in its report. */
+            id: string;
             /**
              * Format: int64
              * @description of so many.

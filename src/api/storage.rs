@@ -44,6 +44,8 @@ struct RoomView {
 /// How far a reconciliation has come.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Reconciling {
+    /// Its id, as in its report.
+    id: String,
     /// Whether it sweeps.
     applies: bool,
     /// Videos examined,
@@ -56,6 +58,8 @@ pub(super) struct Reconciling {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Reconciliation)]
 struct ReportView {
+    /// The id that its beginning was answered with.
+    id: String,
     #[schema(value_type = Moment)]
     began_at: i64,
     #[schema(value_type = Moment)]
@@ -108,8 +112,8 @@ impl From<Room> for RoomView {
 }
 
 impl From<Progress> for Reconciling {
-    fn from(Progress { applies, done, of }: Progress) -> Self {
-        Self { applies, done, of }
+    fn from(Progress { id, applies, done, of }: Progress) -> Self {
+        Self { id: id.to_string(), applies, done, of }
     }
 }
 
@@ -121,6 +125,7 @@ impl From<Tally> for TallyView {
 
 fn report((ended_at, report): (i64, Report)) -> ReportView {
     ReportView {
+        id: report.id.to_string(),
         began_at: report.began_at,
         ended_at,
         videos: report.videos,
@@ -141,13 +146,11 @@ fn report((ended_at, report): (i64, Report)) -> ReportView {
     responses((status = OK, description = "The disk.", body = View)), extensions(("x-problems" = json!(["not-allowed"]))))]
 pub(super) async fn show(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn) -> Result<Response, Problem> {
     decide(&caller.actor, Action::Operate).permit()?;
+    // First: what has ended by now has its report below.
+    let reconciling = api.storage.reconciling().map(Reconciling::from);
     let (looked, swept) = (api.storage.last_report(false).await?, api.storage.last_report(true).await?);
-    let view = View {
-        room: api.storage.room().await?.map(RoomView::from),
-        reconciling: api.storage.reconciling().map(Reconciling::from),
-        looked: looked.map(report),
-        swept: swept.map(report),
-    };
+    let view =
+        View { room: api.storage.room().await?.map(RoomView::from), reconciling, looked: looked.map(report), swept: swept.map(report) };
     Ok(axum::Json(view).into_response())
 }
 
@@ -168,10 +171,11 @@ pub(super) async fn reconcile(
     let object = if wanted.apply { "apply" } else { "look" };
     let entry = Entry { object: Some(object.to_owned()), ..caller.entry("reconcile", decision) };
     let reconciliation = api.storage.reconcile(wanted.apply)?;
+    let begun = Reconciling { id: reconciliation.id().to_string(), applies: wanted.apply, done: 0, of: 0 };
     tokio::spawn(async move {
         if let Some(Err(error)) = api.draining.run_until_cancelled(reconciliation.run(&entry, Duration::ZERO)).await {
             tracing::error!(cause = %error.chain(), "a reconciliation did not come to its end");
         }
     });
-    Ok((StatusCode::ACCEPTED, axum::Json(Reconciling { applies: wanted.apply, done: 0, of: 0 })).into_response())
+    Ok((StatusCode::ACCEPTED, axum::Json(begun)).into_response())
 }

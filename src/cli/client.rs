@@ -25,7 +25,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, DATE, HeaderValue};
 use reqwest::{Body, Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, SystemTime};
-use storage::Storage;
+use storage::{Reconciling, Storage};
 use transport::Transport;
 use uuid::Uuid;
 
@@ -172,8 +172,8 @@ impl Client {
     }
 
     /// Begins a reconciliation, which sweeps if it is to `apply`.
-    pub async fn reconcile(&self, apply: bool) -> Result<(), Failure> {
-        self.send(self.request(Method::POST, "v1/reconcile")?.json(&serde_json::json!({ "apply": apply }))).await.map(drop)
+    pub async fn reconcile(&self, apply: bool) -> Result<Reconciling, Failure> {
+        self.call(self.request(Method::POST, "v1/reconcile")?.json(&serde_json::json!({ "apply": apply }))).await
     }
 
     /// What users and collections have, and may have.

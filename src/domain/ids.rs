@@ -67,6 +67,8 @@ id!(/// One viewer's session with one version.
     SessionId);
 id!(/// One link to a download.
     LinkId);
+id!(/// One comparison of blobs and rows.
+    ReconciliationId);
 id!(/// One backup of a house.
     SnapshotId);
 

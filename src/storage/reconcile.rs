@@ -7,7 +7,7 @@ use super::Storage;
 use super::claims::{Claims, current};
 use crate::audit::Entry;
 use crate::blobs::{Key, Thing};
-use crate::domain::ids::{VersionId, VideoId};
+use crate::domain::ids::{ReconciliationId, VersionId, VideoId};
 use crate::domain::{Error, ErrorKind, Result};
 use crate::transaction;
 use serde::{Deserialize, Serialize};
@@ -32,8 +32,10 @@ pub struct Tally {
 }
 
 /// What a reconciliation found, and did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
+    /// Of which reconciliation.
+    pub id: ReconciliationId,
     /// Whether it swept; else it only looked.
     pub applied: bool,
     /// Epoch milliseconds.
@@ -57,14 +59,24 @@ pub struct Report {
 }
 
 /// How far a reconciliation has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
+    /// Of which reconciliation.
+    pub id: ReconciliationId,
     /// Whether it sweeps.
     pub applies: bool,
     /// Videos examined,
     pub done: u64,
     /// of so many.
     pub of: u64,
+}
+
+impl Report {
+    fn begun(id: ReconciliationId, applied: bool, began_at: i64) -> Self {
+        let none = Tally::default;
+        let (orphans, unfinished, empty_folders, foreign, missing) = (none(), none(), none(), none(), none());
+        Self { id, applied, began_at, videos: 0, blobs: 0, orphans, unfinished, empty_folders, foreign, missing, failed: 0 }
+    }
 }
 
 impl Tally {
@@ -80,6 +92,7 @@ impl Tally {
 /// A reconciliation that is to run; another may begin when this one is dropped.
 #[derive(Debug)]
 pub struct Reconciliation {
+    id: ReconciliationId,
     storage: Storage,
     applies: bool,
 }
@@ -91,16 +104,19 @@ impl Drop for Reconciliation {
 }
 
 impl Storage {
-    /// How far the reconciliation has come that runs now, if one does.
+    /// How far the reconciliation has come that runs now, if one does. Whoever also wants its report asks for that afterwards: it is kept
+    /// before the reconciliation ends here.
     pub fn reconciling(&self) -> Option<Progress> {
-        *self.reconciling.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reconciling.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The report of the last reconciliation that swept, or that only looked, and when it ended.
+    /// The report of the last reconciliation that swept, or that only looked, and when it ended. One that another version of Theatrum kept
+    /// and this one cannot read is none.
     pub async fn last_report(&self, applied: bool) -> Result<Option<(i64, Report)>> {
-        let unreadable = |error| Error::internal("a reconciliation's report cannot be read", error);
-        let last = self.catalog.reconciliation(applied).await?;
-        last.map(|(ended_at, text)| Ok((ended_at, serde_json::from_str(&text).map_err(unreadable)?))).transpose()
+        let Some((ended_at, text)) = self.catalog.reconciliation(applied).await? else { return Ok(None) };
+        let read =
+            serde_json::from_str(&text).inspect_err(|error| tracing::debug!(cause = %error, "a reconciliation's report cannot be read"));
+        Ok(read.ok().map(|report| (ended_at, report)))
     }
 
     /// A reconciliation, which sweeps if it `applies`. `Conflict` (`reconciling`) while another runs.
@@ -109,20 +125,26 @@ impl Storage {
         if running.is_some() {
             return Err(Error::conflict("reconciling", "a reconciliation runs already: wait for its end"));
         }
-        *running = Some(Progress { applies, done: 0, of: 0 });
-        Ok(Reconciliation { storage: self.clone(), applies })
+        let id = ReconciliationId::new();
+        *running = Some(Progress { id: id.clone(), applies, done: 0, of: 0 });
+        Ok(Reconciliation { id, storage: self.clone(), applies })
     }
 }
 
 impl Reconciliation {
+    /// Its id, as in its progress and its report.
+    pub fn id(&self) -> &ReconciliationId {
+        &self.id
+    }
+
     /// Compares blobs and rows, and sweeps what is nobody's if it is to, once `entry` is in the audit log. Takes `pause` for each thing it looks at.
     pub async fn run(self, entry: &Entry, pause: Duration) -> Result<Report> {
-        let Self { storage: Storage { catalog, blobs, reconciling, .. }, applies } = &self;
+        let Self { id, storage: Storage { catalog, blobs, reconciling, .. }, applies } = &self;
         let began_at = transaction!(catalog, |tx| {
             tx.append_audit(entry).await?;
             tx.now().await
         })?;
-        let mut report = Report { applied: *applies, began_at, ..Report::default() };
+        let mut report = Report::begun(id.clone(), *applies, began_at);
         let names = blobs.names().await?;
         for path in names.foreign {
             report.foreign.add(|| path, 0);
@@ -131,7 +153,8 @@ impl Reconciliation {
         videos.extend(catalog.living_videos().await?);
         let of = videos.len() as u64;
         for (done, video) in (0..).zip(&videos) {
-            *reconciling.lock().unwrap_or_else(PoisonError::into_inner) = Some(Progress { applies: *applies, done, of });
+            let progress = Progress { id: id.clone(), applies: *applies, done, of };
+            *reconciling.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
             let things = self.examine(video, &mut report).await?;
             tokio::time::sleep(pause.saturating_mul(things)).await;
         }

@@ -33,6 +33,8 @@ pub struct Room {
 /// How far a reconciliation has come.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Reconciling {
+    /// Which.
+    pub id: String,
     /// Whether it sweeps.
     pub applies: bool,
     /// Videos examined,
@@ -44,6 +46,8 @@ pub struct Reconciling {
 /// What a reconciliation found.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Reconciliation {
+    /// Which.
+    pub id: String,
     /// Epoch milliseconds.
     pub began_at: i64,
     /// Epoch milliseconds.

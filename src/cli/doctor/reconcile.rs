@@ -1,7 +1,7 @@
 //! `theatrum doctor --reconcile`: what lies on the disk that nobody needs, and what is missing there.
 
 use crate::cli::client::Client;
-use crate::cli::client::storage::{Reconciliation, Storage, Tally};
+use crate::cli::client::storage::{Reconciliation, Reconciling, Tally};
 use crate::cli::failure::Failure;
 use crate::cli::text::{self, Visible};
 use crate::cli::{Exit, output};
@@ -16,9 +16,8 @@ const LINE_PERCENT: u64 = 10;
 
 /// Has the server reconcile its blobs, follows it, and prints what it found; fails when blobs are missing, or could not be swept.
 pub(super) async fn run(client: &Client, apply: bool, json: bool) -> Result<Exit, Failure> {
-    let before = last(client.storage().await?, apply).map(|last| last.ended_at);
-    client.reconcile(apply).await?;
-    let found = follow(client, apply).await?.filter(|found| Some(found.ended_at) != before);
+    let begun = client.reconcile(apply).await?;
+    let found = follow(client, &begun).await?;
     let found =
         found.ok_or_else(|| Failure::new("reconcile-failed", "the reconciliation did not come to its end: see the server's log"))?;
     if json {
@@ -29,18 +28,16 @@ pub(super) async fn run(client: &Client, apply: bool, json: bool) -> Result<Exit
     Ok(if found.missing.count == 0 && found.failed == 0 { Exit::Done } else { Exit::Failed })
 }
 
-fn last(storage: Storage, apply: bool) -> Option<Reconciliation> {
-    if apply { storage.swept } else { storage.looked }
-}
-
-async fn follow(client: &Client, apply: bool) -> Result<Option<Reconciliation>, Failure> {
+/// The report of the reconciliation that was `begun`, once it has ended; none if it broke off.
+async fn follow(client: &Client, begun: &Reconciling) -> Result<Option<Reconciliation>, Failure> {
     let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(0).with_message("videos"));
     let mut told = 0;
     loop {
         let storage = client.storage().await?;
-        let Some(running) = &storage.reconciling else {
+        let Some(running) = storage.reconciling.as_ref().filter(|running| running.id == begun.id) else {
             bar.iter().for_each(ProgressBar::finish_and_clear);
-            return Ok(last(storage, apply));
+            let last = if begun.applies { storage.swept } else { storage.looked };
+            return Ok(last.filter(|last| last.id == begun.id));
         };
         let percent = running.done * 100 / running.of.max(1);
         match &bar {
@@ -103,6 +100,7 @@ mod tests {
         let none = || Tally { count: 0, bytes: 0, paths: Vec::new() };
         let some = |count, bytes, path: &str| Tally { count, bytes, paths: vec![path.to_owned()] };
         let found = Reconciliation {
+            id: "0".repeat(32),
             began_at: 0,
             ended_at: 1,
             videos: 2,
