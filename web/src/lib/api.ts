@@ -119,7 +119,7 @@ const id = encodeURIComponent;
 /** The `{id}` of a path. */
 const of = (thing: string) => ({ params: { path: { id: thing } } });
 
-export const signIn = (token: string) => call(client.POST('/v1/session', { body: { token } }), { ofSession: true });
+export const signIn = (token: string) => done(client.POST('/v1/session', { body: { token } }), { ofSession: true });
 export const signOut = () => done(client.DELETE('/v1/session'));
 export const session = () => call(client.GET('/v1/session'));
 
@@ -129,7 +129,7 @@ export const editVideo = (video: string, body: VideoChanges) => call(client.PATC
 export const deleteVideo = (video: string) => done(client.DELETE('/v1/videos/{id}', of(video)));
 export const cancelReplacement = (video: string) => done(client.DELETE('/v1/videos/{id}/replacement', of(video)));
 export const trim = (video: string, in_ms: number, out_ms: number | null) =>
-  call(client.POST('/v1/videos/{id}/trim', { ...of(video), body: { in_ms, out_ms } }));
+  done(client.POST('/v1/videos/{id}/trim', { ...of(video), body: { in_ms, out_ms } }));
 export const embedding = (video: string) => call(client.GET('/v1/videos/{id}/embedding', of(video)));
 export const setEmbedding = (video: string, origins: string[], oembed: boolean) =>
   call(client.PUT('/v1/videos/{id}/embedding', { ...of(video), body: { origins, oembed } }));
