@@ -70,6 +70,23 @@ async function replaces(page, video) {
   const first = await page.evaluate(() => document.activeElement?.textContent?.trim());
   check('the card’s menu opens with its first action', first === 'Replace video…', first);
   await gallery(page, 'library-menu');
+  await cardMenu(page, card);
+}
+
+/** A menu button as WAI-ARIA describes it. */
+async function cardMenu(page, card) {
+  const at = () => page.evaluate(() => document.activeElement?.textContent?.trim());
+  const press = async (key) => {
+    await page.keyboard.press(key);
+    return at();
+  };
+  const walk = [await press('End'), await press('ArrowDown'), await press('ArrowUp'), await press('Home')];
+  check('arrows, Home and End move in it', walk.join() === 'Embed…,Replace video…,Embed…,Replace video…', walk.join());
   await page.keyboard.press('Escape');
-  check('and closes by Escape', (await card.getByRole('menu').count()) === 0);
+  const returned = await page.evaluate(() => document.activeElement?.getAttribute('aria-label') ?? '');
+  check('Escape closes it and returns to its button', (await card.getByRole('menu').count()) === 0 && /^More for/.test(returned), returned);
+  await page.keyboard.press('ArrowDown');
+  await card.getByRole('menu').waitFor();
+  await page.getByRole('heading', { name: 'Library' }).click();
+  check('an arrow opens it, a click elsewhere closes it', (await card.getByRole('menu').count()) === 0);
 }
