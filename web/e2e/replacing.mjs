@@ -71,6 +71,7 @@ async function replaces(page, video) {
   check('the card’s menu opens with its first action', first === 'Replace video…', first);
   await gallery(page, 'library-menu');
   await cardMenu(page, card);
+  await trimFromCard(page, card, video);
 }
 
 /** A menu button as WAI-ARIA describes it. */
@@ -89,4 +90,20 @@ async function cardMenu(page, card) {
   await card.getByRole('menu').waitFor();
   await page.getByRole('heading', { name: 'Library' }).click();
   check('an arrow opens it, a click elsewhere closes it', (await card.getByRole('menu').count()) === 0);
+}
+
+async function trimFromCard(page, card, video) {
+  await card.hover();
+  await card.getByRole('button', { name: /^More for/ }).click();
+  await card.getByRole('menuitem', { name: 'Trim…' }).click();
+  await page.waitForURL(`${settings.url}/watch/${video}?trim`);
+  const form = page.locator('[data-trim]');
+  await form.waitFor();
+  check('“Trim…” of a card opens the trim panel', await page.evaluate(() => document.activeElement?.closest('[data-trim]') !== null));
+  await page.reload();
+  await form.waitFor();
+  check('a reload leaves it open', true);
+  await form.getByRole('button', { name: 'Close' }).click();
+  await form.waitFor({ state: 'detached' });
+  check('closed, it is gone from the address', page.url() === `${settings.url}/watch/${video}`, page.url());
 }

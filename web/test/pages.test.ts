@@ -19,8 +19,9 @@ function video(id: string, created_at: number, more: Partial<Video> = {}): Video
 describe('router', () => {
   it.each([
     ['/', '', { name: 'library' }],
-    [`/watch/${ID}`, '', { name: 'watch', video: ID }],
-    [`/watch/${ID}/`, '', { name: 'watch', video: ID }],
+    [`/watch/${ID}`, '', { name: 'watch', video: ID, trim: false }],
+    [`/watch/${ID}`, '?trim', { name: 'watch', video: ID, trim: true }],
+    [`/watch/${ID}/`, '', { name: 'watch', video: ID, trim: false }],
     ['/watch/../etc', '', { name: 'missing' }],
     ['/signin', `?next=/watch/${ID}`, { name: 'signin', next: `/watch/${ID}` }],
     ['/nowhere', '', { name: 'missing' }],

@@ -3,7 +3,7 @@
 export type Route =
   | { name: 'library' }
   | { name: 'inbox' }
-  | { name: 'watch'; video: string }
+  | { name: 'watch'; video: string; trim: boolean }
   | { name: 'signin'; next: string }
   | { name: 'reference' }
   | { name: 'missing' };
@@ -16,7 +16,7 @@ export function parse(path: string, search = ''): Route {
   if (trimmed === '/signin') return { name: 'signin', next: safeNext(new URLSearchParams(search).get('next')) };
   if (trimmed === '/docs/api') return { name: 'reference' };
   const watch = /^\/watch\/([0-9a-f]{32})$/.exec(trimmed);
-  return watch?.[1] ? { name: 'watch', video: watch[1] } : { name: 'missing' };
+  return watch?.[1] ? { name: 'watch', video: watch[1], trim: new URLSearchParams(search).has('trim') } : { name: 'missing' };
 }
 
 /** Where to go after signing in: a path of this page or the library, never another site. */
@@ -41,12 +41,13 @@ class Router {
     document.addEventListener('click', (event) => this.#followLink(event));
   }
 
-  /** `quiet`: part of the first load, so the focus stays where a load leaves it. */
+  /** `quiet`: the same page goes on, so focus and scroll position stay. */
   go(path: string, { replace = false, quiet = false } = {}): void {
     if (replace) history.replaceState(null, '', path);
     else history.pushState(null, '', path);
     this.#read();
-    if (!quiet) this.moves += 1;
+    if (quiet) return;
+    this.moves += 1;
     scrollTo(0, 0);
   }
 
