@@ -1,5 +1,5 @@
 // Replacing and trimming: the watch page shows how the new version comes along, and then shows it.
-import { check, gallery, settings, signIn, watchedPage, whenState } from './harness.mjs';
+import { check, gallery, media, settings, signIn, watchedPage, whenMedia, whenState } from './harness.mjs';
 
 /** What the API says of a video. */
 async function shown(video) {
@@ -32,6 +32,10 @@ export async function replacing(browser, video) {
 
 async function trims(page, video) {
   const { duration_ms: whole } = await shown(video);
+  // Stopped where it will have no picture any more.
+  if (!(await media(page)).paused) await page.keyboard.press('k');
+  await page.keyboard.press('6');
+  await whenMedia(page, ({ time, seeking }) => time > 5 && !seeking);
   await page.getByRole('button', { name: 'Trim…' }).click();
   const form = page.locator('[data-trim]');
   await form.waitFor();
@@ -54,6 +58,8 @@ async function trims(page, video) {
     const { duration } = document.querySelector('video');
     return Number.isFinite(duration) && duration > 0 ? { duration } : null;
   }).then((handle) => handle.jsonValue());
+  const { time } = await whenMedia(page, ({ loaded }) => loaded);
+  check('and begins anew when one stopped beyond its end', time < 3.5, `${time} s`);
   check('the player shows the trimmed version', Math.abs(duration - 3.5) < 0.1, `${duration} s`);
 }
 
