@@ -1,7 +1,8 @@
 // The page's own small router: a few routes, real links, the browser's history.
+import { collectionOf } from './collections';
 
 export type Route =
-  | { name: 'library' }
+  | { name: 'library'; collection: string | null }
   | { name: 'inbox' }
   | { name: 'watch'; video: string; trim: boolean }
   | { name: 'signin'; next: string }
@@ -11,7 +12,7 @@ export type Route =
 /** Reads a path and query as a route; pure. */
 export function parse(path: string, search = ''): Route {
   const trimmed = path.length > 1 ? path.replace(/\/+$/, '') : path;
-  if (trimmed === '/' || trimmed === '') return { name: 'library' };
+  if (trimmed === '/' || trimmed === '') return { name: 'library', collection: collectionOf(search) };
   if (trimmed === '/inbox') return { name: 'inbox' };
   if (trimmed === '/signin') return { name: 'signin', next: safeNext(new URLSearchParams(search).get('next')) };
   if (trimmed === '/docs/api') return { name: 'reference' };
@@ -28,7 +29,7 @@ export function safeNext(next: string | null): string {
 }
 
 class Router {
-  route = $state<Route>({ name: 'library' });
+  route = $state<Route>({ name: 'library', collection: null });
   /** Counts navigations, so that the page moves focus after each but not on the first load. */
   moves = $state(0);
 
