@@ -123,7 +123,9 @@ export const signIn = (token: string) => done(client.POST('/v1/session', { body:
 export const signOut = () => done(client.DELETE('/v1/session'));
 export const session = () => call(client.GET('/v1/session'));
 
-export const videos = (limit: number, cursor?: string) => call(client.GET('/v1/videos', { params: { query: { limit, cursor } } }));
+/** `bad-collection` for what is no name of one. */
+export const videos = (limit: number, { cursor, collection }: { cursor?: string; collection?: string } = {}) =>
+  call(client.GET('/v1/videos', { params: { query: { limit, cursor, collection } } }));
 export const video = (video: string) => call(client.GET('/v1/videos/{id}', of(video)));
 export const editVideo = (video: string, body: VideoChanges) => call(client.PATCH('/v1/videos/{id}', { ...of(video), body }));
 export const deleteVideo = (video: string) => done(client.DELETE('/v1/videos/{id}', of(video)));
@@ -146,11 +148,14 @@ export const createS3Credential = (prefix: string) => call(client.POST('/v1/s3-c
 export const revokeS3Credential = (key: string) =>
   done(client.DELETE('/v1/s3-credentials/{access_key_id}', { params: { path: { access_key_id: key } } }));
 
+/** Names of those in which there is something to see. */
+export const collections = async () => (await call(client.GET('/v1/collections'))).collections.map(({ collection }) => collection);
+
 /** Everyone's for administrators, one's own for all others. */
 export const quotas = async () => (await call(client.GET('/v1/quotas'))).quotas;
 
 /** Begins an upload. Asked again with the same key, because the answer was lost, it gives the upload that was begun. */
-export const beginUpload = (file: { filename: string; size_bytes: number; title?: string; replaces?: string }, key: string) =>
+export const beginUpload = (file: { filename: string; size_bytes: number; title?: string; replaces?: string; collection?: string }, key: string) =>
   call(client.POST('/v1/uploads', { body: file, params: { header: { 'Idempotency-Key': key } } }));
 export const uploadStatus = (upload: string) => call(client.GET('/v1/uploads/{id}', of(upload)));
 export const finishUpload = (upload: string) => call(client.POST('/v1/uploads/{id}/finish', of(upload)));
