@@ -21,6 +21,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::time::Instant;
 use utoipa::IntoParams;
 
+/// With nothing else to tell, the stream says so often that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 #[derive(Deserialize, IntoParams)]
@@ -46,6 +47,7 @@ struct Listener {
 ///
 /// Server-sent events: `video` with a Video whenever one changes that the caller may see, `removed` with `{video}` when one is gone. Nothing
 /// is replayed: load the list after connecting. The stream ends with the token, and when changes were missed: connect again, load again.
+/// `alive` comes whenever there was nothing to tell for 15 seconds: a stream that says nothing for longer has broken unnoticed.
 #[utoipa::path(get, path = "/events", operation_id = "follow_events", tag = "videos", params(Filter),
     responses((status = OK, description = "The stream.", body = String, content_type = "text/event-stream")),
     extensions(("x-problems" = json!(["malformed-id", "not-found"]))))]
@@ -62,7 +64,9 @@ pub(super) async fn events(
     let left_ms = u64::try_from(access.expires_at_ms - now_ms()).unwrap_or_default();
     let end = Instant::now() + Duration::from_millis(left_ms);
     let listener = Listener { api, actor: caller.actor, first: only.clone(), only, end, changes };
-    Ok(Sse::new(stream_of(listener)).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
+    // An event rather than a comment, which no script in a browser hears of; and one without data is not heard of either.
+    let heartbeat = KeepAlive::new().interval(HEARTBEAT).event(Event::default().event("alive").data("{}"));
+    Ok(Sse::new(stream_of(listener)).keep_alive(heartbeat).into_response())
 }
 
 fn stream_of(listener: Listener) -> impl Stream<Item = Result<Event, Infallible>> {

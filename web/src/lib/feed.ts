@@ -11,24 +11,36 @@ export interface FeedListener {
   lost(): void;
 }
 
+/** The server says something every 15 seconds; after so long the connection has broken unnoticed. */
+const SILENCE_MS = 45_000;
+
 /** Follows all videos, or one. Returns the function that ends it. */
 export function follow(listener: FeedListener, video?: string): () => void {
   let source: EventSource | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let watchdog: ReturnType<typeof setTimeout> | undefined;
   let attempt = 0;
 
   const stop = () => {
     clearTimeout(timer);
+    clearTimeout(watchdog);
     source?.close();
     source = null;
+  };
+  const heard = () => {
+    clearTimeout(watchdog);
+    watchdog = setTimeout(again, SILENCE_MS);
   };
   const start = () => {
     stop();
     source = new EventSource(eventsUrl(video));
+    heard();
     source.onopen = () => {
       attempt = 0;
+      heard();
       listener.open();
     };
+    source.addEventListener('alive', heard);
     source.addEventListener('video', (event) => heed<Video>(event, (video) => listener.video(video)));
     source.addEventListener('removed', (event) => heed<{ video: string }>(event, ({ video }) => listener.removed(video)));
     source.onerror = again;
@@ -47,6 +59,7 @@ export function follow(listener: FeedListener, video?: string): () => void {
     } catch {
       return again();
     }
+    heard();
     tell(news);
   };
   // A hidden page keeps no connection: browsers allow six per server over HTTP/1.1, for all tabs together.

@@ -1,6 +1,7 @@
 // The list of videos, all or those of a collection, as it is now: loaded in pages, kept current by events.
 import * as api from './api';
 import { follow } from './feed';
+import { backoffMs } from './upload/backoff';
 import { belongsLater, upsert, without } from './videos';
 
 const PAGE = 24;
@@ -21,6 +22,9 @@ class Library {
   #loading = 0;
   #collection: string | null = null;
   #following = false;
+  /** Reloads that failed one after the other, and the next one. */
+  #failures = 0;
+  #again: ReturnType<typeof setTimeout> | undefined;
 
   /** Follows the list while a page shows it; returns the function that stops. */
   open(): () => void {
@@ -44,6 +48,7 @@ class Library {
     return () => {
       this.#following = false;
       clearTimeout(patience);
+      clearTimeout(this.#again);
       end();
     };
   }
@@ -58,8 +63,9 @@ class Library {
     return this.loaded && collection === this.#collection;
   }
 
-  /** Loads again as many videos as are shown. News that arrive meanwhile are newer than the answer. */
+  /** Loads again as many videos as are shown, and once more if that fails in passing. News that arrive meanwhile are newer than the answer. */
   async reload(): Promise<void> {
+    clearTimeout(this.#again);
     const wanted = Math.max(PAGE, this.videos.length);
     const collection = this.#collection;
     void this.#learn();
@@ -72,8 +78,13 @@ class Library {
         found.push(...page.videos);
       }
       this.#accept(collection, found, page.next_cursor ?? null);
+      this.#failures = 0;
     } catch (failure) {
       if (collection === this.#collection) this.error = (failure as Error).message;
+      if (this.#following && failure instanceof api.ApiError && failure.transient) {
+        clearTimeout(this.#again);
+        this.#again = setTimeout(() => void this.reload(), backoffMs(this.#failures++));
+      }
     } finally {
       this.#loading -= 1;
     }
