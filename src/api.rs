@@ -20,6 +20,7 @@ mod page;
 mod paging;
 mod path;
 mod playback;
+mod playback_sessions;
 mod problems;
 mod query;
 mod quotas;
@@ -125,6 +126,8 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(videos::show, videos::delete, editing::edit))
         .routes(routes!(videos::poster))
         .routes(routes!(playback::watch))
+        .routes(routes!(playback_sessions::list))
+        .routes(routes!(playback_sessions::revoke))
         .routes(routes!(embedding::show, embedding::set))
         .routes(routes!(embedding::link))
         .routes(routes!(embedding::watch))

@@ -7,6 +7,7 @@ mod embedding;
 mod movie;
 mod playback;
 mod replacement;
+mod sessions;
 mod signing;
 
 use crate::audit::{Entry, Log};
