@@ -4306,6 +4306,7 @@ export interface operations {
              *     - `bad-link-url`: The URL cannot be signed; the detail says why. Send it whole, percent-encoded, and without CloudFront's own parameters.
              *     - `bad-lifetime`: The lifetime of the token or link is out of range. A token lives 1 second to ten years; for a link the detail says.
              *     - `bad-network`: The network of a policy is none. Send an IPv4 address, or a range of them as 192.0.2.0/24.
+             *     - `conditions-beside-policy`: A link was to be signed with a policy and with other conditions. Write the conditions into the policy, or leave it out.
              */
             400: {
                 headers: {
@@ -4314,7 +4315,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "bad-idempotency-key" | "malformed-body" | "nul-in-text" | "bad-link-url" | "bad-lifetime" | "bad-network";
+                        code?: "bad-idempotency-key" | "malformed-body" | "nul-in-text" | "bad-link-url" | "bad-lifetime" | "bad-network" | "conditions-beside-policy";
                     };
                 };
             };
