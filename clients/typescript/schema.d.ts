@@ -702,7 +702,7 @@ export interface paths {
         post?: never;
         /**
          * Delete a video.
-         * @description Its key goes at once, its files soon after: nothing brings it back.
+         * @description Its key goes at once, its files soon after: nothing brings it back. With `If-Match` only if nobody changed it meanwhile.
          */
         delete: operations["delete_video"];
         options?: never;
@@ -746,7 +746,7 @@ export interface paths {
         get: operations["read_embedding"];
         /**
          * Say where a video may be embedded.
-         * @description Replaces what was said before. Only sites that the operator permits can be named.
+         * @description Replaces what was said before; with `If-Match` only if nobody said anything else meanwhile. Only sites that the operator permits can be named.
          */
         put: operations["set_embedding"];
         post?: never;
