@@ -26,6 +26,8 @@ pub struct Signing {
     kms: Kms,
     audit: Arc<Log>,
     gate: Arc<Gate>,
+    /// Held from reading the keys until they are trusted: an older reading must not follow a newer one.
+    refreshing: Arc<tokio::sync::Mutex<()>>,
     remembered: Arc<Mutex<Option<Remembered>>>,
 }
 
@@ -90,7 +92,7 @@ impl Wanted {
 impl Signing {
     /// Over the rows of `catalog`; `gate` is told of every change.
     pub fn new(catalog: Catalog, kms: Kms, audit: Arc<Log>, gate: Arc<Gate>) -> Self {
-        Self { catalog, kms, audit, gate, remembered: Arc::default() }
+        Self { catalog, kms, audit, gate, refreshing: Arc::default(), remembered: Arc::default() }
     }
 
     /// Judges links.
@@ -100,6 +102,7 @@ impl Signing {
 
     /// Has the gate trust the catalog's keys as they are now. Call it after every change, and every few seconds for those that others make.
     pub async fn refresh(&self) -> Result<()> {
+        let _alone = self.refreshing.lock().await;
         let mut group = Vec::new();
         for key in self.catalog.signing_keys().await? {
             let public = Arc::new(PublicKey::from_pem(&key.public_key)?);
