@@ -168,7 +168,9 @@ async fn botocore_and_we_sign_the_same() {
         ours.url_with_policy(&master, &policy.text()),
         ours.url_with_policy(&master, &local.text()),
     ];
-    for (signed, ours) in signed.as_array().expect("a list").iter().zip(expected) {
+    let links = signed.as_array().expect("a list");
+    assert_eq!(links.len(), 7, "{links:?}");
+    for (signed, ours) in links.iter().zip(expected) {
         assert_eq!(signed, &ours.expect("signed"));
     }
     let verdicts =
