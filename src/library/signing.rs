@@ -309,3 +309,32 @@ fn name(text: &str) -> Result<String> {
     };
     fits.then(|| text.to_owned()).ok_or_else(wrong)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kms::Keyring;
+    use http::HeaderMap;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    /// A refresh that has begun is not overtaken: the other could have read the keys before it, and trust what was revoked in between.
+    #[tokio::test]
+    async fn an_older_reading_of_the_keys_does_not_follow_a_newer_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keyring = Keyring::open_or_create(&folder.path().join("keyring.json")).expect("a keyring");
+        let catalog = Catalog::open_sqlite(&folder.path().join("catalog.db")).await.expect("a catalog");
+        let gate = Arc::new(Gate::new(vec!["https://a.example".to_owned()], false));
+        let signing = Signing::new(catalog.clone(), Kms::Local(Arc::new(keyring)), Arc::new(Log::new(catalog.clone())), gate);
+        let signer = signing.signer(None).await.expect("a signer");
+        let url = signer.url("https://a.example/x", 2).expect("a link").parse().expect("a url");
+        let trusts = || signing.gate().admit(&url, &HeaderMap::new(), IpAddr::V4(Ipv4Addr::LOCALHOST), 1_000).is_ok();
+        assert!(trusts());
+        let begun = signing.refreshing.lock().await;
+        let mut other = Box::pin(signing.refresh());
+        assert!(tokio::time::timeout(Duration::from_millis(300), &mut other).await.is_err(), "it waits for the one that has begun");
+        transaction!(catalog, |tx| tx.delete_signing_key(signer.key_pair_id()).await).expect("revoked");
+        drop(begun);
+        other.await.expect("refreshed");
+        assert!(!trusts(), "what it reads after waiting is the newest");
+    }
+}
