@@ -20,6 +20,7 @@ mod page;
 mod paging;
 mod path;
 mod playback;
+mod playback_sessions;
 mod problems;
 mod query;
 mod quotas;
@@ -45,10 +46,12 @@ use crate::problem::{Problem, identify};
 use crate::storage::Storage;
 use axum::Extension;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State as Api};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use http::StatusCode;
+use http_body_util::Limited;
 pub use site::Site;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -59,6 +62,8 @@ use utoipa_axum::routes;
 
 /// The largest JSON body: a hundred declared parts fit many times.
 const MAX_BODY_BYTES: usize = 256 * 1024;
+/// The largest of someone without an access token in the request's head: one in the body fits many times.
+const MAX_OPEN_BODY_BYTES: usize = 8 * 1024;
 
 /// All that the API may touch.
 #[derive(Clone, Debug)]
@@ -103,6 +108,7 @@ pub fn router(state: State) -> crate::domain::Result<Router> {
         .clone()
         .layer(from_fn_with_state(plain, conditional::conditional))
         .layer(from_fn(integrity::check))
+        .layer(from_fn(bound_body))
         .layer(from_fn_with_state(state.clone(), count_refusals))
         .layer(from_fn_with_state(state, site::headers))
         .layer(from_fn(identify))
@@ -125,6 +131,8 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(videos::show, videos::delete, editing::edit))
         .routes(routes!(videos::poster))
         .routes(routes!(playback::watch))
+        .routes(routes!(playback_sessions::list))
+        .routes(routes!(playback_sessions::revoke))
         .routes(routes!(embedding::show, embedding::set))
         .routes(routes!(embedding::link))
         .routes(routes!(embedding::watch))
@@ -168,6 +176,13 @@ async fn count_refusals(Api(api): Api<State>, ConnectInfo(peer): ConnectInfo<Soc
         api.audit.refused(peer.ip().to_canonical(), reason).await;
     }
     response
+}
+
+/// Bounds the bodies that anybody may send.
+async fn bound_body(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_open = path == "/v1/session" || path.ends_with("/embeds/playback");
+    next.run(if is_open { request.map(|body| Body::new(Limited::new(body, MAX_OPEN_BODY_BYTES))) } else { request }).await
 }
 
 async fn unknown_route() -> Problem {

@@ -19,6 +19,7 @@ mod quotas;
 mod restore;
 mod s3;
 mod serve;
+mod sessions;
 mod sign;
 mod text;
 mod token;
@@ -66,6 +67,9 @@ enum Command {
     /// List and set quotas: how much users and collections may keep.
     #[command(subcommand)]
     Quotas(quotas::QuotasCommand),
+    /// List and revoke playback sessions: who watches a video.
+    #[command(subcommand)]
+    Sessions(sessions::SessionsCommand),
     /// Download a rendition as one MP4, or the original file.
     Download(download::DownloadArgs),
     /// Sign a URL or cookies by CloudFront's scheme.
@@ -145,6 +149,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Jobs(command) => jobs::run(connection(data)?, command).await,
         Command::Dead(command) => dead::run(connection(data)?, command).await,
         Command::Quotas(command) => quotas::run(connection(data)?, command).await,
+        Command::Sessions(command) => sessions::run(connection(data)?, command).await,
         Command::Download(args) => download::run(connection(data)?, args).await,
         Command::Sign(args) => sign::run(connection(data)?, args).await,
         Command::Keys(command) => keys::run(connection(data)?, command).await,
@@ -212,6 +217,8 @@ mod tests {
             "theatrum sign https://h/x --policy p.json --ip 192.0.2.7",
             "theatrum keys create --algorithm rsa --public-key k.pem",
             "theatrum keys create --key-pair-id K1",
+            "theatrum sessions list",
+            "theatrum sessions revoke ../..",
             "theatrum download 0123456789abcdef0123456789abcdef --source --rendition 720p",
             "theatrum token issue --role king --subject x",
             "theatrum token issue --role viewer --subject x --token secret",

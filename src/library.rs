@@ -7,6 +7,7 @@ mod embedding;
 mod movie;
 mod playback;
 mod replacement;
+mod sessions;
 mod signing;
 
 use crate::audit::{Entry, Log};
@@ -20,7 +21,7 @@ use crate::domain::event::Kind as EventKind;
 use crate::domain::ids::{JobId, VideoId};
 use crate::domain::job::{Job, State as JobState};
 use crate::domain::role::Role;
-use crate::domain::video::{Rendition, State, Video};
+use crate::domain::video::{Placing, Rendition, State, Video};
 use crate::domain::{Error, ErrorKind, Result};
 use crate::doorbell::Doorbell;
 use crate::keys::Keys;
@@ -167,24 +168,33 @@ impl Library {
         Ok(Poster { name, picture })
     }
 
-    /// Deletes a video: its key and jobs in one transaction, its blobs soon after (invariant 6).
-    pub async fn delete(&self, caller: &Caller, id: &VideoId) -> Result<()> {
+    /// Deletes a video: its key and jobs in one transaction, its blobs soon after (invariant 6). With `seen`, only if that is what the video
+    /// has now: `false` says that it has not, and that nothing was deleted.
+    pub async fn delete(&self, caller: &Caller, id: &VideoId, seen: Option<&Placing>) -> Result<bool> {
         let video = self.catalog.video(id).await?;
         let decision = decide(&caller.actor, Action::Delete(&video));
         self.permit(caller, "delete", &video, decision).await?;
         let entry = Entry { video: Some(id.to_string()), ..caller.entry("delete", decision) };
-        transaction!(self.catalog, |tx| {
+        let is_deleted = transaction!(self.catalog, |tx| {
+            if let Some(seen) = seen
+                && *seen != tx.placing(id).await?
+            {
+                return Ok::<_, Error>(false);
+            }
             tx.delete_video(id).await?;
             tx.shred_root_key(id).await?;
             tx.abandon_versions(id).await?;
             tx.cancel_jobs(id).await?;
             tx.append_event(EventKind::VideoDeleted, id, "{}").await?;
-            tx.append_audit(&entry).await
+            tx.append_audit(&entry).await?;
+            Ok(true)
         })?;
-        self.keys.forget(id);
-        self.doorbell.video_changed(id);
-        self.doorbell.ring_upkeep();
-        Ok(())
+        if is_deleted {
+            self.keys.forget(id);
+            self.doorbell.video_changed(id);
+            self.doorbell.ring_upkeep();
+        }
+        Ok(is_deleted)
     }
 
     /// Those jobs of a listing that the actor may see. What a failure was caused by is for operators: the rest hear its public part.

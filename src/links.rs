@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod cloudfront;
+pub mod cookies;
 pub mod embed;
 pub mod playback;
 

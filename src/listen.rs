@@ -1,10 +1,13 @@
-//! Where connections come in: TCP, TLS if wished, HTTP, with limits on how many and how slow they may be, and an orderly end.
+//! Where connections come in: TCP, TLS if wished, HTTP, with limits on how many they may be, on how long they may ask for nothing and take
+//! nothing, and an orderly end.
 
 mod connection;
 mod descriptors;
+mod pace;
 mod peer;
 
 pub use descriptors::allow_many;
+use pace::Paced;
 pub use peer::{Peer, Proxies};
 
 use crate::domain::Result;
@@ -52,6 +55,8 @@ pub struct Limits {
     pub head: Duration,
     /// For the next request over HTTP/2. A connection that asks for nothing new for so long may finish what runs and then ends.
     pub idle: Duration,
+    /// For the next bytes of answers that are ready: a client that takes none of them for so long is dropped.
+    pub stalled: Duration,
     /// For running requests, once shutting down.
     pub drain: Duration,
 }
@@ -64,6 +69,7 @@ impl Default for Limits {
             // Longer than proxies keep an idle connection (nginx: 60 s): they shall end it, not we under their next request.
             head: Duration::from_secs(75),
             idle: Duration::from_secs(300),
+            stalled: Duration::from_secs(60),
             drain: Duration::from_secs(5),
         }
     }
@@ -113,8 +119,7 @@ async fn connect<A, F, B>(
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
-    // Answers are small and waited for.
-    let _ = stream.set_nodelay(true);
+    let stream = Paced::new(stream, limits.stalled);
     let peer = Peer { address, is_tls: tls.is_some() };
     let ended = match tls {
         None => connection::converse(stream, connection::Version::Http1, peer, limits, answer, shutdown).await,

@@ -43,6 +43,8 @@ pub enum Action<'a> {
     Replace(&'a Video),
     /// Say where a video may be embedded, and make links for those places.
     Embed(&'a Video),
+    /// See who watches a video, and end their sessions.
+    KeepSessions(&'a Video),
     /// List jobs; the listing is limited to the actor's own videos.
     ListJobs,
     /// See and redrive dead letters.
@@ -108,6 +110,7 @@ pub fn decide(actor: &Actor, action: Action<'_>) -> Decision {
         | Action::Delete(video)
         | Action::Replace(video)
         | Action::Embed(video)
+        | Action::KeepSessions(video)
             if owns(&video.owner) =>
         {
             Decision::Allow("owner")
@@ -183,6 +186,8 @@ mod tests {
             (Action::Replace(&others_ready), [true, false, false]),
             (Action::Embed(&own), [true, true, false]),
             (Action::Embed(&others_ready), [true, false, false]),
+            (Action::KeepSessions(&own), [true, true, false]),
+            (Action::KeepSessions(&others_ready), [true, false, false]),
             (Action::DownloadRendition { video: &own, viewers_may: false }, [true, true, false]),
             (Action::DownloadRendition { video: &others_ready, viewers_may: false }, [true, false, false]),
             (Action::DownloadRendition { video: &others_ready, viewers_may: true }, [true, true, true]),

@@ -308,6 +308,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/playback-sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke a playback session.
+         * @description For the video's owner and administrators. It gets no key from then on: playback ends with the keys that the player has. To keep somebody from
+         *     beginning another, take away what lets them watch.
+         */
+        delete: operations["revoke_playback_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/quotas": {
         parameters: {
             query?: never;
@@ -681,7 +702,7 @@ export interface paths {
         post?: never;
         /**
          * Delete a video.
-         * @description Its key goes at once, its files soon after: nothing brings it back.
+         * @description Its key goes at once, its files soon after: nothing brings it back. With `If-Match` only if nobody changed it meanwhile.
          */
         delete: operations["delete_video"];
         options?: never;
@@ -725,7 +746,7 @@ export interface paths {
         get: operations["read_embedding"];
         /**
          * Say where a video may be embedded.
-         * @description Replaces what was said before. Only sites that the operator permits can be named.
+         * @description Replaces what was said before; with `If-Match` only if nobody said anything else meanwhile. Only sites that the operator permits can be named.
          */
         put: operations["set_embedding"];
         post?: never;
@@ -790,6 +811,26 @@ export interface paths {
          *     `{"delivery": "cookies"}` the URL holds no secret; the answer sets the cookies that open it, for browsers on this site.
          */
         post: operations["begin_playback"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/videos/{id}/playback-sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List who watches.
+         * @description For the video's owner and administrators: its playback sessions that have not expired, newest first.
+         */
+        get: operations["list_playback_sessions"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1198,6 +1239,25 @@ export interface components {
             /** @description The master playlist. A secret, unless cookies open it: whoever has it can watch until it expires. */
             playback_url: string;
             session: components["schemas"]["Id"];
+        };
+        /** @description A session of one viewer with one version of a video. The audit log names it with every key. */
+        PlaybackSession: {
+            created_at: components["schemas"]["Moment"];
+            expires_at: components["schemas"]["Moment"];
+            revoked_at: components["schemas"]["Moment"] | null;
+            /** @description Their role when the session began. */
+            role: components["schemas"]["RoleWord"];
+            session: components["schemas"]["Id"];
+            /** @description Who watches. */
+            subject: string;
+            version: components["schemas"]["Id"];
+            video: components["schemas"]["Id"];
+        };
+        /** @description A page of sessions, newest first. */
+        PlaybackSessionPage: {
+            /** @description Asks for the next page; null on the last. */
+            next_cursor: string | null;
+            sessions: components["schemas"]["PlaybackSession"][];
         };
         /** @description Why a request was refused (RFC 9457). Some codes bring members of their own. */
         Problem: {
@@ -3056,6 +3116,128 @@ export interface operations {
             };
         };
     };
+    revoke_playback_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what the caller saw by GET: 412 if it is something else by now. */
+                "If-Match"?: string;
+            };
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is revoked. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-path" | "malformed-id";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /**
+             * @description - `cross-origin`: A cookie came with a request that another site's page made. Send the token as `Authorization: Bearer …` instead.
+             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "cross-origin" | "not-allowed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /** @description - `precondition-failed`: It is not what `If-Match` names: someone changed it, or it cannot be read at all. Read it again, then decide anew. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "precondition-failed";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full";
+                    };
+                };
+            };
+        };
+    };
     list_quotas: {
         parameters: {
             query?: never;
@@ -4124,6 +4306,7 @@ export interface operations {
              *     - `bad-link-url`: The URL cannot be signed; the detail says why. Send it whole, percent-encoded, and without CloudFront's own parameters.
              *     - `bad-lifetime`: The lifetime of the token or link is out of range. A token lives 1 second to ten years; for a link the detail says.
              *     - `bad-network`: The network of a policy is none. Send an IPv4 address, or a range of them as 192.0.2.0/24.
+             *     - `conditions-beside-policy`: A link was to be signed with a policy and with other conditions. Write the conditions into the policy, or leave it out.
              */
             400: {
                 headers: {
@@ -4132,7 +4315,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "bad-idempotency-key" | "malformed-body" | "nul-in-text" | "bad-link-url" | "bad-lifetime" | "bad-network";
+                        code?: "bad-idempotency-key" | "malformed-body" | "nul-in-text" | "bad-link-url" | "bad-lifetime" | "bad-network" | "conditions-beside-policy";
                     };
                 };
             };
@@ -7242,6 +7425,132 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "unavailable" | "catalog-busy" | "disk-full" | "audit-unavailable";
+                    };
+                };
+            };
+        };
+    };
+    list_playback_sessions: {
+        parameters: {
+            query?: {
+                /** @description At most so many; absent: 30. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: {
+                /** @description The `ETag` of what the caller has: 304 if it is that still. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of the list. */
+            200: {
+                headers: {
+                    /** @description Names this state of it. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlaybackSessionPage"];
+                };
+            };
+            /** @description It is what `If-None-Match` names. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             *     - `malformed-query`: The query has a member that this route does not know or cannot read; the detail names it. Mend or drop that member.
+             *     - `bad-limit`: A page holds 1 to 100. Ask for that many, and follow `next_cursor`.
+             *     - `bad-cursor`: This is no cursor of a page before. Take `next_cursor` from the page before, or begin without one.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-path" | "malformed-id" | "malformed-query" | "bad-limit" | "bad-cursor";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /** @description - `not-allowed`: Your role does not allow this. Ask an administrator. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-allowed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full";
                     };
                 };
             };

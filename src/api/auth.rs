@@ -4,12 +4,13 @@ use super::State;
 use crate::domain::{Error, ErrorKind, Result};
 use crate::library::Caller;
 use crate::links::access::Access;
+use crate::links::cookies::cookies;
 use crate::policy::Actor;
 use crate::problem::{Problem, RequestId};
 use axum::body::Bytes;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, OptionalFromRequest, Request};
-use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
+use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -105,8 +106,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    cookies.flat_map(|cookies| cookies.split(';')).find_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='))
+    cookies(headers).find_map(|(name, token)| (name == COOKIE_NAME).then_some(token))
 }
 
 fn missing() -> Error {
@@ -127,6 +127,7 @@ fn same_origin(method: &Method, headers: &HeaderMap, origin: &str) -> Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::header::COOKIE;
 
     fn headers(pairs: &[(http::HeaderName, &str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.clone(), value.parse().expect("ascii"))).collect()

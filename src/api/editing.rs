@@ -32,7 +32,7 @@ pub(super) struct Body {
     collection: Option<Option<String>>,
 }
 
-/// What `If-Match` stands for: as much of the video's JSON as an edit can change.
+/// What `If-Match` stands for: as much of the video's JSON as people change.
 #[derive(Deserialize)]
 struct Before {
     title: String,
@@ -57,7 +57,7 @@ pub(super) async fn edit(
         title: body.title.as_deref().map(title).transpose()?,
         collection: body.collection.map(|name| name.as_deref().map(Name::parse).transpose()).transpose()?,
     };
-    let seen = seen.map(|Extension(seen)| placing(&seen)).transpose()?;
+    let seen = placing(seen)?;
     if !api.library.edit(&caller, &id, &changes, seen.as_ref()).await? {
         return Err(changed());
     }
@@ -65,10 +65,12 @@ pub(super) async fn edit(
     Ok(axum::Json(View::of(&api, &caller.actor, video).await?).into_response())
 }
 
-fn placing(Seen(video): &Seen) -> Result<Placing> {
+/// What the caller saw of a video, if they said so.
+pub(super) fn placing(seen: Option<Extension<Seen>>) -> Result<Option<Placing>> {
+    let Some(Extension(Seen(video))) = seen else { return Ok(None) };
     let Before { title, collection } =
-        serde_json::from_slice(video).map_err(|error| Error::internal("could not read what the caller saw of a video", error))?;
-    Ok(Placing { title, collection })
+        serde_json::from_slice(&video).map_err(|error| Error::internal("could not read what the caller saw of a video", error))?;
+    Ok(Some(Placing { title, collection }))
 }
 
 /// Tells a member that is null from one that is absent.

@@ -2,6 +2,7 @@
 
 use super::State;
 use super::auth::{Json, SignedIn};
+use super::conditional::{Seen, changed};
 use super::page;
 use super::path::Path;
 use super::playback::Session;
@@ -9,6 +10,7 @@ use super::query::Query;
 use super::schema::{Id, Moment};
 use super::site::FrameAncestors;
 use crate::catalog::embeddings::Embedding;
+use crate::domain::Error;
 use crate::domain::ids::VideoId;
 use crate::domain::origin::Origin;
 use crate::library::{LinkFor, Visitor};
@@ -50,6 +52,13 @@ pub(super) struct View {
     permitted: Vec<String>,
     /// The frame for a page of such a site.
     html: String,
+}
+
+/// What `If-Match` stands for: as much of the [`View`] as its owner says.
+#[derive(Deserialize)]
+struct Before {
+    origins: Vec<String>,
+    oembed: bool,
 }
 
 /// Whom an embed link is for.
@@ -120,19 +129,28 @@ pub(super) async fn show(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn
 
 /// Say where a video may be embedded.
 ///
-/// Replaces what was said before. Only sites that the operator permits can be named.
+/// Replaces what was said before; with `If-Match` only if nobody said anything else meanwhile. Only sites that the operator permits can be named.
 #[utoipa::path(put, path = "/videos/{id}/embedding", operation_id = "set_embedding", tag = "embedding", params(("id" = Id, Path)),
     request_body = Wanted, responses((status = OK, description = "The sites.", body = View)),
     extensions(("x-problems" = json!(["not-found", "not-allowed", "bad-origin", "origin-not-permitted", "too-many-origins"]))))]
 pub(super) async fn set(
     Api(api): Api<State>,
     SignedIn { caller, .. }: SignedIn,
+    seen: Option<Extension<Seen>>,
     Path(id): Path<String>,
     Json(wanted): Json<Wanted>,
 ) -> Result<Response, Problem> {
-    let id = VideoId::parse(&id)?;
-    let embedding = api.library.set_embedding(&caller, &id, &wanted.origins, wanted.oembed).await?;
+    let (id, seen) = (VideoId::parse(&id)?, seen.map(|Extension(seen)| embedding(&seen)).transpose()?);
+    let said = api.library.set_embedding(&caller, &id, (&wanted.origins, wanted.oembed), seen.as_ref()).await?;
+    let embedding = said.ok_or_else(changed)?;
     Ok(axum::Json(View::of(&api, &id, embedding)).into_response())
+}
+
+/// What the caller saw.
+fn embedding(Seen(seen): &Seen) -> Result<Embedding, Error> {
+    let unreadable = |error| Error::internal("could not read what the caller saw of an embedding", error);
+    let Before { origins, oembed } = serde_json::from_slice(seen).map_err(unreadable)?;
+    Ok(Embedding { origins: origins.iter().map(|origin| Origin::parse(origin)).collect::<Result<_, _>>()?, oembed })
 }
 
 /// Make an embed link.

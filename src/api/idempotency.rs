@@ -91,7 +91,8 @@ pub(super) async fn once(Api(api): Api<State>, request: Request, next: Next) -> 
 
 impl Call {
     fn new(caller: Caller, route: String, key: &str, parts: &Parts, body: &Bytes) -> Self {
-        let target = parts.uri.to_string();
+        // Not the whole URI: HTTP/2 puts scheme and host into it, and sent again by another way it is the same request.
+        let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
         let actor = &caller.actor;
         let scope = digest(&[&actor.subject, actor.role.as_str(), parts.uri.path(), key].map(str::as_bytes));
         Self { scope, fingerprint: digest(&[target.as_bytes(), body]), route, caller }

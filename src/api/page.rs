@@ -7,6 +7,7 @@ use crate::problem::Problem;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::{Request, State as Api};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rust_embed::{EmbeddedFile, RustEmbed};
@@ -107,7 +108,15 @@ fn answer(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
     if headers.get(IF_NONE_MATCH).is_some_and(|sent| sent.as_bytes() == etag.as_bytes()) {
         return (StatusCode::NOT_MODIFIED, caching, vary, ()).into_response();
     }
-    (caching, vary, coding, [(CONTENT_TYPE, content_type(name))], file.data.into_owned()).into_response()
+    (caching, vary, coding, [(CONTENT_TYPE, content_type(name))], bytes(file.data)).into_response()
+}
+
+/// What is built in is sent from where it is: a copy would stay in memory for as long as its reader takes.
+fn bytes(data: Cow<'static, [u8]>) -> Bytes {
+    match data {
+        Cow::Borrowed(data) => Bytes::from_static(data),
+        Cow::Owned(data) => data.into(),
+    }
 }
 
 fn content_type(name: &str) -> &'static str {
@@ -123,5 +132,17 @@ fn content_type(name: &str) -> &'static str {
         "woff2" => "font/woff2",
         "txt" => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_built_in_is_not_copied() {
+        static FILE: &[u8] = b"a file";
+        assert_eq!(bytes(Cow::Borrowed(FILE)).as_ptr(), FILE.as_ptr());
+        assert_eq!(bytes(Cow::Owned(FILE.to_vec())), FILE);
     }
 }

@@ -54,6 +54,7 @@ pub(super) static CODES: &[Known] = codes! {
     400 "bad-role" "There is no such role." "Choose admin, author or viewer.";
     400 "bad-subject" "The subject is empty, too long or holds control characters." "Send 1 to 128 characters.";
     400 "bad-title" "The title is too long or holds control characters." "Send at most 200 characters.";
+    400 "conditions-beside-policy" "A link was to be signed with a policy and with other conditions." "Write the conditions into the policy, or leave it out.";
     400 "digest-mismatch" "The body is not the one that its Content-Digest announces." "Send it again.";
     400 "empty-file" "The file is empty." "Choose the recording itself.";
     400 "malformed-access-key" "An access key's name is not one of the inbox's." "Send it as the API gave it: it begins with THEATRUMU.";

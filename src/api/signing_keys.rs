@@ -193,7 +193,7 @@ pub(super) async fn revoke(Api(api): Api<State>, SignedIn { caller, .. }: Signed
 #[utoipa::path(post, path = "/signed-links", operation_id = "sign_link", tag = "operation", request_body = NewLink,
     responses((status = CREATED, description = "The link.", body = SignedLink)),
     extensions(("x-problems" = json!(["not-allowed", "not-found", "no-private-key", "no-signing-key", "bad-link-url", "bad-lifetime",
-        "bad-network", "policy-malformed"]))))]
+        "bad-network", "policy-malformed", "conditions-beside-policy"]))))]
 pub(super) async fn sign(
     Api(api): Api<State>,
     SignedIn { caller, .. }: SignedIn,
@@ -210,6 +210,10 @@ pub(super) async fn sign(
 
 impl NewLink {
     fn check(self) -> Result<Wanted, Error> {
+        if self.policy.is_some() && (self.ip.is_some() || self.not_before.is_some() || self.resource.is_some()) {
+            let message = "a policy says all conditions itself: leave ip, not_before and resource out, or the policy";
+            return Err(Error::invalid("conditions-beside-policy", message));
+        }
         let now_s = now_ms() / 1000;
         let out_of_range =
             || Error::invalid("bad-lifetime", "expires_at must lie in the future, ten years ahead at most; leave it out with a policy");

@@ -2,6 +2,8 @@
 
 use super::State as ApiState;
 use super::auth::SignedIn;
+use super::conditional::{Seen, changed};
+use super::editing::placing;
 use super::paging::{self, Page};
 use super::path::Path;
 use super::query::Query;
@@ -15,6 +17,7 @@ use crate::domain::video::{Refusal, Rendition, State, Video};
 use crate::library::Poster;
 use crate::policy::Actor;
 use crate::problem::Problem;
+use axum::Extension;
 use axum::extract::{OriginalUri, State as Api};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
@@ -219,17 +222,18 @@ pub(super) async fn show(
 
 /// Delete a video.
 ///
-/// Its key goes at once, its files soon after: nothing brings it back.
+/// Its key goes at once, its files soon after: nothing brings it back. With `If-Match` only if nobody changed it meanwhile.
 #[utoipa::path(delete, path = "/videos/{id}", operation_id = "delete_video", tag = "videos", params(("id" = Id, Path)),
     responses((status = NO_CONTENT, description = "It is deleted.")),
     extensions(("x-problems" = json!(["not-found", "not-allowed"]))))]
 pub(super) async fn delete(
     Api(api): Api<ApiState>,
     SignedIn { caller, .. }: SignedIn,
+    seen: Option<Extension<Seen>>,
     Path(id): Path<String>,
 ) -> std::result::Result<StatusCode, Problem> {
-    api.library.delete(&caller, &VideoId::parse(&id)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let is_deleted = api.library.delete(&caller, &VideoId::parse(&id)?, placing(seen)?.as_ref()).await?;
+    if is_deleted { Ok(StatusCode::NO_CONTENT) } else { Err(changed()) }
 }
 
 /// Get a video's poster.

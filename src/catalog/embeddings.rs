@@ -22,16 +22,22 @@ fn embedding(row: &Row) -> Result<Embedding> {
     Ok(Embedding { origins, oembed: row.int("oembed")? != 0 })
 }
 
+const EMBEDDING: &str = "SELECT origins, oembed FROM embeddings WHERE video_id = $1
+    AND EXISTS (SELECT 1 FROM videos WHERE id = $1 AND state <> 'deleted')";
+
 impl Catalog {
     /// Where a video may be embedded: nowhere, unless somebody said where, and once it is deleted.
     pub async fn embedding(&self, video: &VideoId) -> Result<Embedding> {
-        let sql = "SELECT origins, oembed FROM embeddings WHERE video_id = $1
-            AND EXISTS (SELECT 1 FROM videos WHERE id = $1 AND state <> 'deleted')";
-        self.fetch_optional(sql, args![video]).await?.as_ref().map_or_else(|| Ok(Embedding::default()), embedding)
+        self.fetch_optional(EMBEDDING, args![video]).await?.as_ref().map_or_else(|| Ok(Embedding::default()), embedding)
     }
 }
 
 impl Tx {
+    /// Where a video may be embedded, as [`Catalog::embedding`] says.
+    pub async fn embedding(&mut self, video: &VideoId) -> Result<Embedding> {
+        self.fetch_optional(EMBEDDING, args![video]).await?.as_ref().map_or_else(|| Ok(Embedding::default()), embedding)
+    }
+
     /// Says where a video may be embedded from now on; `NotFound` when it is deleted.
     pub async fn set_embedding(&mut self, video: &VideoId, new: &Embedding) -> Result<()> {
         let now = self.now().await?;

@@ -19,6 +19,8 @@ pub struct Source {
     pub upload: UploadId,
     /// Its length.
     pub size_bytes: u64,
+    /// When its upload was finished, epoch milliseconds.
+    pub created_at: i64,
 }
 
 /// A version's row.
@@ -155,6 +157,7 @@ impl Catalog {
             video: VideoId::parse(&row.text("video_id")?)?,
             upload: UploadId::parse(&row.text("upload_id")?)?,
             size_bytes: row.count("size_bytes")?,
+            created_at: row.int("created_at")?,
         })
     }
 

@@ -7,6 +7,7 @@ pub mod events;
 mod integrity;
 pub mod links;
 mod problem;
+pub mod sessions;
 mod sse;
 pub mod storage;
 mod transport;

@@ -5,7 +5,8 @@ use super::{Caller, Library, now_ms};
 use crate::audit::Entry;
 use crate::blobs::{self, Key};
 use crate::catalog::downloads::DownloadLink;
-use crate::domain::ids::{LinkId, SourceId, VersionId, VideoId};
+use crate::catalog::versions::Source;
+use crate::domain::ids::{LinkId, VersionId, VideoId};
 use crate::domain::role::Role;
 use crate::domain::video::{RenditionName, State, Video};
 use crate::domain::{Error, ErrorKind, Result};
@@ -230,8 +231,9 @@ impl Library {
                 Ok(Download { content: Content::Movie(movie), validators, content_type, filename })
             }
             _ => {
-                let (id, source) = self.source(&video).await?;
-                let validators = Validators { etag: format!("\"{id}\""), modified: time(video.created_at), immutable: true };
+                let (row, source) = self.source(&video).await?;
+                // Another source may take its place at the same address, in the same second even.
+                let validators = Validators { etag: format!("\"{}\"", row.id), modified: time(row.created_at), immutable: false };
                 Ok(Download { content: Content::Source(source), validators, content_type: "application/octet-stream", filename })
             }
         }
@@ -292,7 +294,7 @@ impl Library {
     }
 
     /// The original of the version that plays, or of the newest upload where none does.
-    async fn source(&self, video: &Video) -> Result<(SourceId, blobs::Source)> {
+    async fn source(&self, video: &Video) -> Result<(Source, blobs::Source)> {
         let gone = || Error::not_found("the original file of this video is not kept");
         let id = match &video.version {
             Some(version) => self.catalog.version(version).await?.source,
@@ -308,7 +310,7 @@ impl Library {
         if let Some((key, _)) = parts.first() {
             self.blobs.head(key).await.map_err(|error| if error.kind() == ErrorKind::NotFound { gone() } else { error })?;
         }
-        Ok((id, blobs::Source::new(self.blobs.clone(), root, parts)))
+        Ok((source, blobs::Source::new(self.blobs.clone(), root, parts)))
     }
 
     async fn filename(&self, video: &Video, item: &Item) -> Result<String> {

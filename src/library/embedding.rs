@@ -61,8 +61,15 @@ impl Library {
     }
 
     /// Says where a video may be embedded from now on. `Invalid` for what is no origin (`bad-origin`), for one that the operator does not
-    /// permit (`origin-not-permitted`), and for too many (`too-many-origins`).
-    pub async fn set_embedding(&self, caller: &Caller, id: &VideoId, origins: &[String], oembed: bool) -> Result<Embedding> {
+    /// permit (`origin-not-permitted`), and for too many (`too-many-origins`). With `seen`, only if that is what holds now: `None` says that
+    /// it is not, and that nothing was changed.
+    pub async fn set_embedding(
+        &self,
+        caller: &Caller,
+        id: &VideoId,
+        (origins, oembed): (&[String], bool),
+        seen: Option<&Embedding>,
+    ) -> Result<Option<Embedding>> {
         let video = self.catalog.video(id).await?;
         let decision = decide(&caller.actor, Action::Embed(&video));
         self.permit(caller, "embedding", &video, decision).await?;
@@ -75,11 +82,17 @@ impl Library {
         let said = Embedding { origins: parsed, oembed };
         let object = said.origins.iter().map(Origin::as_str).collect::<Vec<_>>().join(" ");
         let entry = Entry { video: Some(id.to_string()), object: Some(object), ..caller.entry("embedding", decision) };
-        transaction!(self.catalog, |tx| {
+        let is_said = transaction!(self.catalog, |tx| {
+            if let Some(seen) = seen
+                && *seen != tx.embedding(id).await?
+            {
+                return Ok::<_, Error>(false);
+            }
             tx.set_embedding(id, &said).await?;
-            tx.append_audit(&entry).await
+            tx.append_audit(&entry).await?;
+            Ok(true)
         })?;
-        Ok(said)
+        Ok(is_said.then_some(said))
     }
 
     fn permitted_origin(&self, text: &str) -> Result<Origin> {

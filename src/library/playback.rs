@@ -67,6 +67,7 @@ impl Library {
             version: version.clone(),
             subject: caller.actor.subject.clone(),
             role: caller.actor.role.to_string(),
+            created_at: 0,
             expires_at: signed.expires_at_ms,
             revoked_at: None,
         };

@@ -26,6 +26,8 @@ pub struct Signing {
     kms: Kms,
     audit: Arc<Log>,
     gate: Arc<Gate>,
+    /// Held from reading the keys until they are trusted: an older reading must not follow a newer one.
+    refreshing: Arc<tokio::sync::Mutex<()>>,
     remembered: Arc<Mutex<Option<Remembered>>>,
 }
 
@@ -90,7 +92,7 @@ impl Wanted {
 impl Signing {
     /// Over the rows of `catalog`; `gate` is told of every change.
     pub fn new(catalog: Catalog, kms: Kms, audit: Arc<Log>, gate: Arc<Gate>) -> Self {
-        Self { catalog, kms, audit, gate, remembered: Arc::default() }
+        Self { catalog, kms, audit, gate, refreshing: Arc::default(), remembered: Arc::default() }
     }
 
     /// Judges links.
@@ -100,6 +102,7 @@ impl Signing {
 
     /// Has the gate trust the catalog's keys as they are now. Call it after every change, and every few seconds for those that others make.
     pub async fn refresh(&self) -> Result<()> {
+        let _alone = self.refreshing.lock().await;
         let mut group = Vec::new();
         for key in self.catalog.signing_keys().await? {
             let public = Arc::new(PublicKey::from_pem(&key.public_key)?);
@@ -305,4 +308,33 @@ fn name(text: &str) -> Result<String> {
         )
     };
     fits.then(|| text.to_owned()).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kms::Keyring;
+    use http::HeaderMap;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    /// A refresh that has begun is not overtaken: the other could have read the keys before it, and trust what was revoked in between.
+    #[tokio::test]
+    async fn an_older_reading_of_the_keys_does_not_follow_a_newer_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keyring = Keyring::open_or_create(&folder.path().join("keyring.json")).expect("a keyring");
+        let catalog = Catalog::open_sqlite(&folder.path().join("catalog.db")).await.expect("a catalog");
+        let gate = Arc::new(Gate::new(vec!["https://a.example".to_owned()], false));
+        let signing = Signing::new(catalog.clone(), Kms::Local(Arc::new(keyring)), Arc::new(Log::new(catalog.clone())), gate);
+        let signer = signing.signer(None).await.expect("a signer");
+        let url = signer.url("https://a.example/x", 2).expect("a link").parse().expect("a url");
+        let trusts = || signing.gate().admit(&url, &HeaderMap::new(), IpAddr::V4(Ipv4Addr::LOCALHOST), 1_000).is_ok();
+        assert!(trusts());
+        let begun = signing.refreshing.lock().await;
+        let mut other = Box::pin(signing.refresh());
+        assert!(tokio::time::timeout(Duration::from_millis(300), &mut other).await.is_err(), "it waits for the one that has begun");
+        transaction!(catalog, |tx| tx.delete_signing_key(signer.key_pair_id()).await).expect("revoked");
+        drop(begun);
+        other.await.expect("refreshed");
+        assert!(!trusts(), "what it reads after waiting is the newest");
+    }
 }

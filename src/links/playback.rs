@@ -1,6 +1,7 @@
 //! Playback tokens: what one session may watch, and until when. The api signs them; edges and the key endpoint verify
 //! them with public keys alone.
 
+use super::cookies::cookies;
 use super::{Expiry, PublicKey, Refusal, SigningKey, Token, VerifyingKey};
 use crate::domain::ids::{SessionId, VersionId, VideoId};
 use crate::domain::{Error, ErrorKind, Result};
@@ -65,9 +66,7 @@ struct Claims {
 
 /// The token in the [`COOKIE`] of a request; empty without one.
 pub fn token_of_cookies(headers: &HeaderMap) -> &str {
-    let lines = headers.get_all(http::header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    let mut tokens = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='));
-    tokens.next().unwrap_or("")
+    cookies(headers).find_map(|(name, token)| (name == COOKIE).then_some(token)).unwrap_or("")
 }
 
 /// Signs playback tokens.

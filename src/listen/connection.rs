@@ -1,5 +1,6 @@
 //! One connection: the handshake, then HTTP until one side has had enough.
 
+use super::pace::{Answer, Paced, Progress};
 use super::{Limits, Peer};
 use crate::tls::{ACME_TLS, H2};
 use http::{Request, Response};
@@ -15,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,7 @@ const MOST_HEADER_BYTES: u32 = 32 * 1024;
 /// A client that is gone without a word is found out by pings.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_secs(20);
+const STALLED: &str = "the client takes nothing of its answers";
 
 /// The HTTP version of a connection, known before its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +41,7 @@ pub(super) enum Version {
 }
 
 /// Agrees with the client on keys and an HTTP version. `None` for an ACME server, which has seen what it wanted (RFC 8737 §3).
-pub(super) async fn handshake(
-    stream: TcpStream,
-    tls: TlsAcceptor,
-    within: Duration,
-) -> io::Result<Option<(TlsStream<TcpStream>, Version)>> {
+pub(super) async fn handshake(stream: Paced, tls: TlsAcceptor, within: Duration) -> io::Result<Option<(TlsStream<Paced>, Version)>> {
     let shaken = async {
         let mut stream = tls.accept(stream).await?;
         let protocol = stream.get_ref().1.alpn_protocol();
@@ -73,18 +70,20 @@ where
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
-    let heard = Arc::new(AtomicU64::new(0));
-    let hears = heard.clone();
+    let (heard, progress) = (Arc::new(AtomicU64::new(0)), Arc::new(Progress::default()));
+    let (hears, watched) = (heard.clone(), progress.clone());
     let service = service_fn(move |request| {
         hears.fetch_add(1, Ordering::Relaxed);
-        let answered = answer(peer, request);
-        async move { Ok::<_, Infallible>(answered.await) }
+        let (answered, watched) = (answer(peer, request), watched.clone());
+        async move { Ok::<_, Infallible>(answered.await.map(|body| Answer::new(body, watched))) }
     });
     let builder = builder(version, limits.head);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let silence = pin!(silence(version, &heard, limits));
+    let mut stalled = pin!(progress.stalled(limits.stalled));
     tokio::select! {
         ended = connection.as_mut() => return ended,
+        () = stalled.as_mut() => return Err(STALLED.into()),
         () = shutdown.cancelled() => {}
         silent = silence => match silent {
             Silent::FromTheFirst => return Ok(()),
@@ -92,7 +91,10 @@ where
         },
     }
     connection.as_mut().graceful_shutdown();
-    connection.await
+    tokio::select! {
+        ended = connection => ended,
+        () = stalled => Err(STALLED.into()),
+    }
 }
 
 fn builder(version: Version, head: Duration) -> Builder<TokioExecutor> {

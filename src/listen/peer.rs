@@ -30,13 +30,14 @@ impl Proxies {
     /// wrote is believed, what reached it is not.
     pub fn client(&self, peer: &Peer, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.address.ip().to_canonical();
-        let lines = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok());
-        let hops: Vec<&str> = lines.flat_map(|line| line.split(',')).collect();
+        // Bytes, not text: what a client puts before its proxy's word must not make that unreadable.
+        let hops: Vec<&[u8]> =
+            headers.get_all(X_FORWARDED_FOR).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).collect();
         for hop in hops.into_iter().rev() {
             if !self.are(client) {
                 break;
             }
-            let Some(address) = address(hop.trim()) else { break };
+            let Some(address) = std::str::from_utf8(hop).ok().and_then(|hop| address(hop.trim())) else { break };
             client = address;
         }
         client
@@ -44,8 +45,8 @@ impl Proxies {
 
     /// Whether the request of `peer` was sent over HTTPS: to us, or to the proxy before us as it says.
     pub fn is_https(&self, peer: &Peer, headers: &HeaderMap) -> bool {
-        let said = || headers.get_all(X_FORWARDED_PROTO).iter().next_back().and_then(|line| line.to_str().ok()?.rsplit(',').next());
-        peer.is_tls || (self.are(peer.address.ip().to_canonical()) && said().is_some_and(|scheme| scheme.trim() == "https"))
+        let said = || headers.get_all(X_FORWARDED_PROTO).iter().next_back()?.as_bytes().rsplit(|byte| *byte == b',').next();
+        peer.is_tls || (self.are(peer.address.ip().to_canonical()) && said().is_some_and(|scheme| scheme.trim_ascii() == b"https"))
     }
 
     fn are(&self, address: IpAddr) -> bool {
@@ -63,6 +64,7 @@ fn address(text: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     fn proxies() -> Proxies {
         Proxies::new(["10.0.0.0/8", "2001:db8:1::/48", "127.0.0.1/32"].map(|network| network.parse().expect("a network")).to_vec())
@@ -73,7 +75,12 @@ mod tests {
     }
 
     fn headers(name: &'static str, lines: &[&str]) -> HeaderMap {
-        lines.iter().map(|line| (http::HeaderName::from_static(name), line.parse().expect("a value"))).collect()
+        lines.iter().map(|line| (http::HeaderName::from_static(name), HeaderValue::from_bytes(&latin_1(line)).expect("a value"))).collect()
+    }
+
+    /// One byte for each character, so that a line can hold what is no UTF-8.
+    fn latin_1(line: &str) -> Vec<u8> {
+        line.chars().map(|character| u8::try_from(character).expect("a byte")).collect()
     }
 
     #[test]
@@ -91,6 +98,8 @@ mod tests {
             ("10.0.0.1", &["198.51.100.1, unknown"], "10.0.0.1"),
             ("10.0.0.1", &["198.51.100.1, garbage, 10.0.0.2"], "10.0.0.2"),
             ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            ("10.0.0.1", &["\u{ff}, 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["198.51.100.1, \u{ff}, 10.0.0.2"], "10.0.0.2"),
         ] {
             let expected: IpAddr = client.parse().expect("an address");
             assert_eq!(proxies().client(&peer(from), &headers(X_FORWARDED_FOR, lines)), expected, "{from} {lines:?}");
@@ -105,6 +114,7 @@ mod tests {
         assert!(proxies().is_https(&peer("10.0.0.1"), &says(&["https"])));
         assert!(proxies().is_https(&Peer { is_tls: true, ..peer("192.0.2.9") }, &says(&["http"])));
         assert!(!proxies().is_https(&peer("192.0.2.9"), &says(&["https"])));
+        assert!(proxies().is_https(&peer("10.0.0.1"), &says(&["\u{ff}, https"])));
         assert!(!proxies().is_https(&peer("10.0.0.1"), &says(&["https, http"])));
         assert!(!proxies().is_https(&peer("10.0.0.1"), &says(&[])));
     }

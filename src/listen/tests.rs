@@ -1,5 +1,7 @@
 //! Slow, silent and greedy clients, and clients that are served while the listener ends.
 
+mod stalled;
+
 use super::*;
 use crate::tls::{Certificates, H2, HTTP_1_1, Pair, server_config};
 use bytes::Bytes;
@@ -18,6 +20,8 @@ use tokio_rustls::client::TlsStream;
 const SHORT: Duration = Duration::from_millis(300);
 /// Long enough for what must happen to have happened.
 const LONG: Duration = Duration::from_secs(10);
+/// More than the buffers between us and a client hold.
+const LARGE_BYTES: usize = 4 * 1024 * 1024;
 const PING: &[u8] = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
 
 struct House {
@@ -30,7 +34,7 @@ struct House {
 }
 
 impl House {
-    /// A listener that answers `pong` after `pause`.
+    /// A listener that answers `pong` after `pause`, and at `/large` with [`LARGE_BYTES`].
     async fn open(limits: Limits, with_tls: bool, pause: Duration) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).expect("a certificate");
@@ -42,12 +46,14 @@ impl House {
         let (address, shutdown) = (socket.local_addr().expect("bound"), CancellationToken::new());
         let asked = Arc::new(Notify::new());
         let tells = asked.clone();
-        let answer = move |_, _| {
+        let answer = move |_, request: Request<Incoming>| {
             tells.notify_one();
+            let large = request.uri().path() == "/large";
+            let body = if large { Bytes::from_static(&[b'x'; LARGE_BYTES]) } else { Bytes::from_static(b"pong") };
             async move {
                 // Work that takes a while.
                 let _over = tokio::time::timeout(pause, std::future::pending::<()>()).await;
-                Response::new(Full::new(Bytes::from_static(b"pong")))
+                Response::new(Full::new(body))
             }
         };
         let server = tokio::spawn(serve(Listener::new(socket, tls), limits, answer, shutdown.clone()));

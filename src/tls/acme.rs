@@ -87,7 +87,8 @@ impl Acme {
 
     async fn keep_fresh(&self, certificates: &Certificates) -> Result<()> {
         let mut hangup = signal(SignalKind::hangup()).map_err(|error| Error::internal("cannot wait for SIGHUP", error))?;
-        let (mut next, mut failures) = (self.due(&certificates.current()), 0);
+        let is_ours = self.store.is_of(&self.settings.directory);
+        let (mut next, mut failures) = (if is_ours { self.due(&certificates.current()) } else { SystemTime::UNIX_EPOCH }, 0);
         loop {
             let wait = next.duration_since(SystemTime::now()).unwrap_or_default();
             tokio::select! {
@@ -109,7 +110,7 @@ impl Acme {
         }
     }
 
-    /// When `pair` is to be renewed: at once if it is for other names.
+    /// When `pair`, of our server, is to be renewed: at once if it is for other names.
     fn due(&self, pair: &Pair) -> SystemTime {
         if !self.settings.domains.iter().all(|domain| pair.covers(domain)) {
             return SystemTime::UNIX_EPOCH;
@@ -127,7 +128,7 @@ impl Acme {
         tracing::info!(names = %pair.names().join(", "), "shows a new certificate from the ACME server");
         certificates.show(pair);
         // Shown all the same: another order would end no better, and servers count them.
-        if let Err(error) = self.store.keep(text.as_bytes()) {
+        if let Err(error) = self.store.keep(&text, &self.settings.directory) {
             tracing::error!(cause = %error.chain(), "the new certificate could not be stored; the next start will order another");
         }
         Ok(())
@@ -172,6 +173,7 @@ fn pause(failures: u32, pair: &Pair) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use super::super::file;
     use super::*;
 
     #[test]
@@ -200,5 +202,20 @@ mod tests {
         let other = Pair::stand_in(&["b.example".to_owned()]).expect("a pair");
         assert_eq!(acme.due(&other), SystemTime::UNIX_EPOCH);
         assert!(acme.first().expect("a pair").has_expired(), "nothing is stored: a real one is due at once");
+    }
+
+    #[test]
+    fn a_stored_certificate_says_who_gave_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::new(folder.path().to_owned());
+        let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).expect("a certificate");
+        let text = format!("{}{}", made.signing_key.serialize_pem(), made.cert.pem());
+        let (staging, production) = ("https://staging.example/dir", "https://acme.example/dir");
+        assert!(!store.is_of(staging), "there is none");
+        store.keep(&text, staging).expect("kept");
+        assert!(store.is_of(staging) && !store.is_of(production));
+        assert_eq!(store.pair().expect("readable").expect("a pair").names(), ["a.example"]);
+        file::write(&folder.path().join("certificate.pem"), text.as_bytes()).expect("written");
+        assert!(!store.is_of(staging), "one from before this was written down is renewed once");
     }
 }

@@ -73,6 +73,11 @@ impl Pair {
         &self.key.cert[0]
     }
 
+    /// All that is shown: the server's own certificate, then those between it and the root.
+    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.key.cert
+    }
+
     /// The hosts it is for, as it names them: `video.example.org`, `*.example.org`, `192.0.2.1`.
     pub fn names(&self) -> &[String] {
         &self.names

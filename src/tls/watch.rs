@@ -60,7 +60,7 @@ impl Files {
 
     fn reload(&self, certificates: &Certificates) {
         match Pair::read(&self.certificate, &self.key) {
-            Ok(pair) if pair.leaf() == certificates.current().leaf() => {}
+            Ok(pair) if pair.chain() == certificates.current().chain() => {}
             Ok(pair) => {
                 self.warn_of_age(&pair);
                 tracing::info!(names = %pair.names().join(", "), "shows the new certificate");
@@ -81,18 +81,50 @@ impl Files {
     }
 }
 
-/// What changes when a file is written to or another takes its place.
+/// What changes when a file is written to or given to another user, or another takes its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp {
     file: (u64, u64),
     size_bytes: u64,
+    written: (i64, i64),
     changed: (i64, i64),
 }
 
 impl Stamp {
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
-        let changed = (metadata.mtime(), metadata.mtime_nsec());
-        Some(Self { file: (metadata.dev(), metadata.ino()), size_bytes: metadata.len(), changed })
+        let (written, changed) = ((metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec()));
+        Some(Self { file: (metadata.dev(), metadata.ino()), size_bytes: metadata.len(), written, changed })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_repaired_chain_is_shown_though_its_leaf_is_the_same() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [server, between] =
+            ["a.example", "between.example"].map(|name| rcgen::generate_simple_self_signed([name.to_owned()]).expect("one"));
+        let files = Files::new(folder.path().join("c.pem"), folder.path().join("k.pem"));
+        fs::write(&files.key, server.signing_key.serialize_pem()).expect("written");
+        fs::write(&files.certificate, server.cert.pem()).expect("written");
+        let certificates = Certificates::new(files.read().expect("a pair"), folder.path().join("pins.pem")).expect("pins");
+        fs::write(&files.certificate, server.cert.pem() + &between.cert.pem()).expect("written");
+        files.reload(&certificates);
+        assert_eq!(certificates.current().chain(), [server.cert.der().clone(), between.cert.der().clone()]);
+    }
+
+    #[test]
+    fn a_file_that_may_be_read_again_is_noticed() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let before = Stamp::of(file.path()).expect("a stamp");
+        let begun = std::time::Instant::now();
+        while Stamp::of(file.path()).as_ref() == Some(&before) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "a change of rights leaves no trace");
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(0o640)).expect("changed");
+        }
     }
 }

@@ -102,7 +102,7 @@ impl House {
         ]
     }
 
-    /// Those that replace, trim and embed.
+    /// Those that replace, trim and embed, and the list of who watches.
     fn routes_of_versions(&self) -> Vec<Route> {
         let Self { ready, refused, .. } = self;
         let route =
@@ -110,6 +110,8 @@ impl House {
         let (get, post, delete) = (&Method::GET, &Method::POST, &Method::DELETE);
         let (none, link) = (Value::Null, json!({"subject": "eve", "origin": "https://lms.example"}));
         vec![
+            route(get, format!("/v1/videos/{ready}/playback-sessions"), Value::Null, (403, 403)),
+            route(get, format!("/v1/videos/{refused}/playback-sessions"), Value::Null, (404, 404)),
             route(post, "/v1/uploads".into(), json!({"filename": "a.mp4", "size_bytes": 1, "replaces": ready}), (403, 403)),
             route(post, "/v1/uploads".into(), json!({"filename": "a.mp4", "size_bytes": 1, "replaces": refused}), (403, 404)),
             route(post, format!("/v1/videos/{ready}/trim"), json!({"in_ms": 1000}), (403, 403)),

@@ -1,6 +1,6 @@
 //! Downloads: who gets a link, what it gives, and what is written down before it does.
 
-use crate::support::clips::{PICTURES, clip, padded_clip};
+use crate::support::clips::{PICTURES, clip, film, padded_clip};
 use crate::support::http::{header, problem};
 use crate::support::publishing::Publishing;
 use crate::support::server::Server;
@@ -277,4 +277,25 @@ async fn each_download_is_written_down_first() {
     for url in [&url, &elsewhere] {
         problem(follow(url, &[]).await, 503, "audit-unavailable").await;
     }
+}
+
+/// Tier: `make test`. A link to the original gives what is the original by then; half of the one before is never joined to it.
+#[tokio::test]
+async fn a_download_of_an_original_does_not_go_on_with_another() {
+    let house = House::with_clip().await;
+    let url = house.link("source").await;
+    let first = follow(&url, &[]).await;
+    let (etag, modified) = (header(&first, "etag").to_owned(), header(&first, "last-modified").to_owned());
+    let file = film(house.server.scratch(), "other.mp4", "testsrc=s=256x144:r=25:d=4", 4);
+    let answer = Publishing::with(&house.server, &file, &["--replace", &house.video]).answer(&house.server);
+    assert_eq!(answer["state"], "ready", "{answer}");
+    let other = std::fs::read(&file).expect("the file");
+    for known in [&modified, &etag] {
+        let again = follow(&url, &[("range", "bytes=1-"), ("if-range", known)]).await;
+        assert_eq!((again.status().as_u16(), header(&again, "content-length")), (200, other.len().to_string().as_str()), "{known}");
+        assert_ne!(header(&again, "etag"), etag);
+    }
+    let known = follow(&url, &[]).await;
+    let rest = follow(&url, &[("range", "bytes=1-"), ("if-range", header(&known, "etag"))]).await;
+    assert_eq!(rest.bytes().await.expect("bytes"), other[1..]);
 }

@@ -1,9 +1,10 @@
 //! `Idempotency-Key`: what is sent twice is carried out once.
 
+use crate::support::authority::Authority;
 use crate::support::http::{Client, header, ok, problem};
 use crate::support::postgres::fresh_database;
 use crate::support::server::Server;
-use reqwest::{Method, Response};
+use reqwest::{Method, Response, Version};
 use serde_json::{Value, json};
 use std::time::Duration;
 use theatrum::catalog::Catalog;
@@ -120,4 +121,26 @@ async fn a_crash_between_effect_and_answer_makes_no_second_effect() {
     assert_eq!(uploads(&catalog).await, 1);
     let found = catalog.fetch_all("SELECT id FROM uploads", Vec::new()).await.expect("rows");
     assert_eq!(begun["upload"], found[0].text("id").expect("an id"));
+}
+
+/// Tier: `make test`. Sent again over another version of HTTP, or by another name of the server, it is the same request.
+#[tokio::test]
+async fn a_key_holds_over_every_way_to_the_server() {
+    let authority = Authority::new();
+    let mut server = Server::prepare(&[]);
+    let files = authority.issue(server.scratch(), &["127.0.0.1", "localhost"]);
+    server.restart_always(&files.settings());
+    let (new, old) = (authority.client().build().expect("a client"), authority.client().http1_only().build().expect("a client"));
+    let other = server.url().replace("127.0.0.1", "localhost");
+    let named = authority.client().resolve("localhost", server.address()).build().expect("a client");
+    let token = server.token("author", "ada");
+    let send = async |client: &reqwest::Client, url: &str| {
+        let request = client.post(format!("{url}/v1/uploads")).bearer_auth(&token).header("idempotency-key", "k").json(&upload());
+        let answer = request.send().await.expect("an answer");
+        (answer.version(), ok(answer).await)
+    };
+    let first = send(&new, &server.url()).await;
+    assert_eq!(first.0, Version::HTTP_2);
+    assert_eq!(send(&old, &server.url()).await, (Version::HTTP_11, first.1.clone()));
+    assert_eq!(send(&named, &other).await, first);
 }

@@ -116,6 +116,38 @@ async fn of_many_edits_of_the_same_state_one_succeeds() {
     }
 }
 
+/// Tier: `make test`. Of many who say where a video may be embedded, knowing what was said before, one succeeds each time.
+#[tokio::test]
+async fn of_many_who_set_the_same_embedding_one_succeeds() {
+    let server = Server::start();
+    let video = insert(&server, "ada", "A").await;
+    let (ada, path) = (server.client(&server.token("author", "ada")), format!("/v1/videos/{video}/embedding"));
+    for round in 0..5 {
+        let tag = header(&ada.send(Method::GET, &path, &Value::Null).await, "etag").to_owned();
+        let wanted = json!({"origins": [], "oembed": round % 2 == 0});
+        let sent = (0..8).map(|_| ada.request(Method::PUT, &path, &wanted).header("if-match", &tag).send());
+        let statuses = futures_util::future::join_all(sent).await.into_iter().map(|answer| answer.expect("an answer").status().as_u16());
+        let statuses: Vec<u16> = statuses.collect();
+        assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+        assert_eq!(statuses.iter().filter(|status| **status == 412).count(), 7, "{statuses:?}");
+    }
+}
+
+/// Tier: `make test`. Whoever deletes what they saw does not delete what somebody else has just made of it.
+#[tokio::test]
+async fn a_video_that_was_edited_meanwhile_is_not_deleted() {
+    let server = Server::start();
+    let ada = server.client(&server.token("author", "ada"));
+    for round in 0..40 {
+        let path = format!("/v1/videos/{}", insert(&server, "ada", "Before").await);
+        let tag = header(&ada.send(Method::GET, &path, &Value::Null).await, "etag").to_owned();
+        let delete = ada.request(Method::DELETE, &path, &Value::Null).header("if-match", &tag).send();
+        let (edited, deleted) = futures_util::future::join(edit(&ada, &path, &tag, "After".to_owned()), delete).await;
+        let deleted = deleted.expect("an answer").status().as_u16();
+        assert!([(200, 412), (412, 204), (404, 204)].contains(&(edited, deleted)), "{round}: {edited} {deleted}");
+    }
+}
+
 async fn edit(client: &Client, path: &str, tag: &str, title: String) -> u16 {
     let request = client.request(Method::PATCH, path, &json!({ "title": title })).header("if-match", tag);
     request.send().await.expect("an answer").status().as_u16()

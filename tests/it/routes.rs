@@ -33,6 +33,8 @@ enum On {
     Processing,
     /// An open upload.
     Upload,
+    /// A playback session with a ready video.
+    Session,
     /// A key of the inbox.
     AccessKey,
     /// A word as it is.
@@ -150,6 +152,17 @@ fn table_of_versions() -> Vec<Case> {
     ]
 }
 
+/// Who watches, and who may end it.
+fn table_of_sessions() -> Vec<Case> {
+    use On::{Processing, Ready, Session, Word};
+    vec![
+        case("GET /v1/videos/{id}/playback-sessions", &[Ready], owners(200)),
+        case("GET /v1/videos/{id}/playback-sessions", &[Processing], hidden(200)),
+        case("DELETE /v1/playback-sessions/{id}", &[Session], owners(204)),
+        case("DELETE /v1/playback-sessions/{id}", &[Word(NO_ID)], [401, 401, 404, 404, 404, 404]),
+    ]
+}
+
 struct House {
     server: Server,
     published: String,
@@ -188,6 +201,10 @@ impl House {
             On::AccessKey => {
                 let made = olga.post("/v1/s3-credentials", &json!({"prefix": ""})).await;
                 made["access_key_id"].as_str().expect("an id").to_owned()
+            }
+            On::Session => {
+                let begun = olga.post(&format!("/v1/videos/{}/playback", self.published), &Value::Null).await;
+                begun["session"].as_str().expect("an id").to_owned()
             }
             On::Upload => {
                 let begun = olga.post("/v1/uploads", &json!({"filename": "a.mp4", "size_bytes": 9})).await;
@@ -236,7 +253,7 @@ async fn documented(server: &Server) -> (BTreeSet<String>, BTreeSet<String>) {
 async fn every_operation_gives_everyone_exactly_this() {
     let house = House::open().await;
     let callers = house.callers();
-    let table: Vec<Case> = table().into_iter().chain(table_of_versions()).collect();
+    let table: Vec<Case> = table().into_iter().chain(table_of_versions()).chain(table_of_sessions()).collect();
     let (documented, open) = documented(&house.server).await;
     let tabled: BTreeSet<String> = table.iter().map(|case| case.operation.to_owned()).collect();
     assert_eq!(tabled, documented, "tests/it/routes.rs has a line for every operation");

@@ -281,6 +281,7 @@ async fn the_old_version_goes_when_nobody_watches_it(db: &Db) -> Result<()> {
         version: old.id.clone(),
         subject: "eve".into(),
         role: "viewer".into(),
+        created_at: 0,
         expires_at,
         revoked_at: None,
     };

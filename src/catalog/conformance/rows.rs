@@ -13,6 +13,7 @@ on_both_databases!(
     counts_add_up_by_minute_kind_and_subject,
     events_keep_their_order,
     a_playback_session_is_inserted_once,
+    playback_sessions_are_listed_newest_first_and_revoked_one_by_one,
 );
 
 async fn the_audit_log_is_read_newest_first(db: &Db) -> Result<()> {
@@ -85,15 +86,50 @@ async fn a_playback_session_is_inserted_once(db: &Db) -> Result<()> {
         version: version.id,
         subject: "ada".into(),
         role: "viewer".into(),
+        created_at: 0,
         expires_at: 9,
         revoked_at: None,
     };
     transaction!(db.catalog, |tx| tx.insert_playback_session(&session).await)?;
     let again = transaction!(db.catalog, |tx| tx.insert_playback_session(&session).await);
     assert!(is_conflict(&again), "{again:?}");
-    assert_eq!(format!("{:?}", db.catalog.playback_session(&session.id).await?), format!("{session:?}"));
+    let kept = db.catalog.playback_session(&session.id).await?;
+    assert!(kept.created_at > 0);
+    assert_eq!(format!("{kept:?}"), format!("{:?}", Session { created_at: kept.created_at, ..session.clone() }));
     assert!(is_missing(&db.catalog.playback_session(&SessionId::new()).await));
     let gone = Session { id: SessionId::new(), version: VersionId::new(), ..session };
     assert!(is_conflict(&transaction!(db.catalog, |tx| tx.insert_playback_session(&gone).await)));
+    Ok(())
+}
+
+async fn playback_sessions_are_listed_newest_first_and_revoked_one_by_one(db: &Db) -> Result<()> {
+    let version = db.version(0).await?;
+    let session = |expires_at| Session {
+        id: SessionId::new(),
+        video: version.video.clone(),
+        version: version.id.clone(),
+        subject: "ada".into(),
+        role: "viewer".into(),
+        created_at: 0,
+        expires_at,
+        revoked_at: None,
+    };
+    let [over, first, second, third] = [9, 10, 10, 10].map(session);
+    for session in [&over, &first, &second, &third] {
+        transaction!(db.catalog, |tx| tx.insert_playback_session(session).await)?;
+    }
+    let listed = async |before, limit| -> Result<Vec<SessionId>> {
+        let found = db.catalog.playback_sessions(&version.video, 9, before, limit).await?;
+        Ok(found.into_iter().map(|session| session.id).collect())
+    };
+    assert_eq!(listed(None, 2).await?, [third.id.clone(), second.id.clone()]);
+    assert_eq!(listed(Some(&second.id), 2).await?, std::slice::from_ref(&first.id));
+    assert!(db.catalog.playback_sessions(&VideoId::new(), 9, None, 9).await?.is_empty());
+    transaction!(db.catalog, |tx| tx.revoke_playback_session(&second.id).await)?;
+    let revoked_at = db.catalog.playback_session(&second.id).await?.revoked_at;
+    assert!(revoked_at.is_some_and(|at| at > 0));
+    transaction!(db.catalog, |tx| tx.revoke_playback_session(&second.id).await)?;
+    assert_eq!(db.catalog.playback_session(&second.id).await?.revoked_at, revoked_at);
+    assert_eq!(db.catalog.playback_session(&first.id).await?.revoked_at, None);
     Ok(())
 }

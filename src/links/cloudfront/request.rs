@@ -1,7 +1,7 @@
 //! What a request carries: the parameters of a signed URL or the signed cookies, and the URL that they speak of.
 
 use super::{COOKIE_PREFIX, EXPIRES, HASH_ALGORITHM, Hash, KEY_PAIR_ID, POLICY, RESERVED, Refusal, SIGNATURE, encoding};
-use http::header::COOKIE;
+use crate::links::cookies::cookies;
 use http::{HeaderMap, Uri};
 
 /// A signature as it was sent, taken apart but not yet verified.
@@ -72,16 +72,15 @@ pub(super) fn credentials<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Cr
     if !of_url.is_empty() {
         return of_url.credentials();
     }
-    let of_cookies = cookies(headers);
+    let of_cookies = of_cookies(headers);
     if of_cookies.is_empty() { Err(Refusal::Missing) } else { of_cookies.credentials() }
 }
 
 /// The first cookie of each name: a browser sends the one with the longer path first (RFC 6265 §5.4).
-fn cookies(headers: &HeaderMap) -> Found<'_> {
+fn of_cookies(headers: &HeaderMap) -> Found<'_> {
     let mut found = Found::default();
-    let lines = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    for pair in lines.flat_map(|line| line.split(';')) {
-        let Some((name, value)) = pair.trim().strip_prefix(COOKIE_PREFIX).and_then(|pair| pair.split_once('=')) else { continue };
+    for (name, value) in cookies(headers) {
+        let Some(name) = name.strip_prefix(COOKIE_PREFIX) else { continue };
         if found.get(name).is_none() {
             found.take(name, value);
         }

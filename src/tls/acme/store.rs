@@ -16,6 +16,9 @@ pub(super) struct Credentials {
     pub(super) credentials: AccountCredentials,
 }
 
+/// Before the certificate, in a line of its own: who gave it. PEM lets text stand outside its blocks (RFC 7468 §2).
+const DIRECTORY: &str = "ACME directory: ";
+
 /// A folder of two files.
 pub(super) struct Store {
     folder: PathBuf,
@@ -55,14 +58,21 @@ impl Store {
         read(&path)?.map(|text| Pair::parse(&text, &path)).transpose()
     }
 
+    /// Whether the newest certificate is of the server of `directory`. One that does not say is of another.
+    pub(super) fn is_of(&self, directory: &str) -> bool {
+        let text = read(&self.pair_file()).ok().flatten().unwrap_or_default();
+        let said = text.split(|byte| *byte == b'\n').next().and_then(|line| line.strip_prefix(DIRECTORY.as_bytes()));
+        said == Some(directory.as_bytes())
+    }
+
     /// Reads a key and its chain, one PEM text.
     pub(super) fn parse(&self, text: &[u8]) -> Result<Pair> {
         Pair::parse(text, &self.pair_file())
     }
 
-    /// Keeps what [`Self::parse`] has read.
-    pub(super) fn keep(&self, text: &[u8]) -> Result<()> {
-        file::write(&self.pair_file(), text)
+    /// Keeps what [`Self::parse`] has read, and that it is of the server of `directory`.
+    pub(super) fn keep(&self, text: &str, directory: &str) -> Result<()> {
+        file::write(&self.pair_file(), format!("{DIRECTORY}{directory}\n{text}").as_bytes())
     }
 
     fn account_file(&self) -> PathBuf {

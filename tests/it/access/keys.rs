@@ -6,7 +6,7 @@ use crate::support::http::{Client, header, ok, problem};
 use crate::support::publishing::Publishing;
 use crate::support::server::Server;
 use reqwest::{Method, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use theatrum::domain::ids::VideoId;
 
@@ -99,6 +99,44 @@ async fn another_token_opens_nothing() {
     }
     house.refusals(12).await;
     assert_eq!(decisions(server, &house.ready).await, []);
+}
+
+/// Tier: `make test`. One session is revoked by the owner of the video or an administrator, and gets no key from then on; another goes on.
+/// invariant 8: who revoked whose is written down, each time.
+#[tokio::test]
+async fn a_session_is_revoked_alone() {
+    let house = House::open().await;
+    let (server, video) = (&house.server, &house.ready);
+    let (kept, revoked) = (Session::open(server, video).await, Session::open(server, video).await);
+    let list = server.cli(&["sessions", "list", video, "--json"]);
+    let list: Value = serde_json::from_slice(&list.stdout).expect("json");
+    // Newest first; the administrator who published it tried it too.
+    let of_vera: Vec<&Value> = list["sessions"].as_array().expect("a list").iter().filter(|session| session["subject"] == "vera").collect();
+    assert_eq!(of_vera.len(), 2, "{list}");
+    assert!(of_vera.iter().all(|session| session["revoked_at"].is_null() && session["video"] == *video), "{list}");
+    let id = of_vera[0]["session"].as_str().expect("an id");
+    let (delete, path) = (Method::DELETE, format!("/v1/playback-sessions/{id}"));
+    let otto = server.client(&server.token("author", "otto"));
+    problem(otto.send(delete.clone(), &path, &Value::Null).await, 403, "not-allowed").await;
+    assert_eq!(revoked.key().await.status().as_u16(), 200);
+    for _ in 0..2 {
+        let told = server.cli(&["sessions", "revoke", id, "--json"]);
+        let told: Value = serde_json::from_slice(&told.stdout).expect("json");
+        assert_eq!(told, json!({"session": id, "state": "revoked"}));
+        problem(revoked.key().await, 403, "not-allowed").await;
+    }
+    assert_eq!(kept.key().await.status().as_u16(), 200);
+    let refused = decisions(server, video).await;
+    assert_eq!(refused[1..], [decided("deny", "session-revoked"), decided("deny", "session-revoked"), decided("allow", "published")]);
+    let entries = server.catalog().await.audit_entries(Some(video), 1_000).await.expect("entries");
+    let told = entries.iter().filter(|entry| entry.action == "playback-revoke" && entry.object.as_deref() == Some("vera"));
+    let told: Vec<(&str, &str)> = told.map(|entry| (entry.actor.as_str(), entry.decision.as_str())).collect();
+    assert_eq!(told.len(), 2, "{entries:?}");
+    assert!(told.iter().all(|told| *told == ("admin", "allow")), "{told:?}");
+    let shown = String::from_utf8(server.cli(&["sessions", "list", video]).stdout).expect("text");
+    assert!(shown.lines().any(|line| line.starts_with(id) && line.trim_end().ends_with("UTC")), "{shown}");
+    let unknown = server.cli(&["sessions", "revoke", super::NO_ID]);
+    assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
 }
 
 /// Tier: `make test`. invariant 6: a deleted video's key is gone, and so are its blobs; a valid token gets neither.

@@ -1,10 +1,10 @@
 //! Odd requests: whatever is asked, and by whatever method, a no is a problem document.
 
 use super::{NO_ID, admin, refusals};
-use crate::support::http::header;
+use crate::support::http::{header, problem};
 use crate::support::server::Server;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Where `{}` is, something odd comes.
 const PATHS: [&str; 40] = [
@@ -81,4 +81,18 @@ async fn every_no_is_a_problem_document() {
         }
     }
     assert_eq!(refusals(&server, refused).await, refused);
+}
+
+/// Tier: `make test`. Whoever has no access token in the head of a request cannot fill our memory with its body, announced (RFC 9530) or not.
+#[tokio::test]
+async fn what_strangers_send_is_small() {
+    let server = Server::start();
+    let stranger = server.anonymous();
+    for path in ["/v1/session".to_owned(), format!("/v1/videos/{NO_ID}/embeds/playback")] {
+        let token = |size_bytes| json!({"token": "x".repeat(size_bytes)});
+        problem(stranger.send(Method::POST, &path, &token(7_000)).await, 401, "token-malformed").await;
+        problem(stranger.send(Method::POST, &path, &token(9_000)).await, 413, "body-too-large").await;
+        let announced = stranger.request(Method::POST, &path, &token(9_000)).header("content-digest", "sha-256=:AA==:");
+        problem(announced.send().await.expect("an answer"), 400, "digest-mismatch").await;
+    }
 }

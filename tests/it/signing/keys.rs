@@ -5,6 +5,7 @@ use crate::support::http::{ok, problem};
 use crate::support::server::Server;
 use reqwest::Method;
 use serde_json::{Value, json};
+use theatrum::links::cloudfront::Policy;
 
 const NO_VIDEO: &str = "/v/0123456789abcdef0123456789abcdef/0123456789abcdef0123456789abcdef/master.m3u8";
 
@@ -100,6 +101,11 @@ async fn every_act_with_a_key_is_written_down() {
         let mut link = link.clone();
         link[member] = value;
         problem(admin.send(Method::POST, "/v1/signed-links", &link).await, 400, code).await;
+    }
+    let policy = Policy::new("https://h.example/*".to_owned(), now_s() + 60).text();
+    for (member, value) in [("ip", json!("192.0.2.7")), ("not_before", json!(1)), ("resource", json!("https://h.example/*"))] {
+        let link = json!({"url": "https://h.example/x", "policy": policy, member: value});
+        problem(admin.send(Method::POST, "/v1/signed-links", &link).await, 400, "conditions-beside-policy").await;
     }
     server.make_unwritable("audit").await;
     for (method, path, body) in [

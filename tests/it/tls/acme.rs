@@ -22,17 +22,22 @@ async fn open(challenge: &str, lifetime: Duration) -> (Server, Pebble) {
         ("THEATRUM_SERVER__PUBLIC_URL", &public),
         ("THEATRUM_TLS__REDIRECT_LISTEN", "127.0.0.1:0"),
         ("THEATRUM_TLS__ACME__ENABLED", "true"),
-        ("THEATRUM_TLS__ACME__DIRECTORY", &site.directory()),
         ("THEATRUM_TLS__ACME__CONTACT", "it@theatrum.test"),
         ("THEATRUM_TLS__ACME__CHALLENGE", challenge),
     ]);
-    let ca_file = site.ca_file(server.scratch());
-    server.restart_always(&[("THEATRUM_TLS__ACME__CA_FILE", &ca_file)]);
-    until("the first failure", &server, async || server.log().contains("no certificate from the ACME server")).await;
+    let pebble = begin(&mut server, site, lifetime).await;
+    (server, pebble)
+}
+
+/// Begins a life of `server` with the ACME server of `site`, and opens that.
+async fn begin(server: &mut Server, site: Site, lifetime: Duration) -> Pebble {
+    let (directory, ca_file) = (site.directory(), site.ca_file(server.scratch()));
+    server.restart_always(&[("THEATRUM_TLS__ACME__DIRECTORY", &directory), ("THEATRUM_TLS__ACME__CA_FILE", &ca_file)]);
+    until("the first failure", server, async || server.log().contains(&format!("{directory} gave no certificate"))).await;
     let http_port = socket(&server.announced("redirect_url")).port();
     let pebble = site.open(server.scratch(), http_port, server.address().port(), lifetime).await;
     server.signal(Signal::HUP);
-    (server, pebble)
+    pebble
 }
 
 async fn until(what: &str, server: &Server, mut done: impl AsyncFnMut() -> bool) {
@@ -87,6 +92,21 @@ async fn tls_alpn_01_gets_a_certificate_that_outlives_the_process() {
     let mut doctor = server.command(&["doctor"]);
     let said = String::from_utf8(doctor.envs(server.variables()).output().expect("the command line runs").stdout).expect("text");
     assert!(said.contains(&format!("a certificate for {NAME}, good for 89 more days")), "{said}");
+}
+
+/// Tier: `make test`. The certificate of one ACME server is replaced when the settings name another, long before its time, and shown until then.
+#[tokio::test]
+async fn a_certificate_of_another_acme_server_is_replaced_at_once() {
+    let (mut server, staging) = open("tls-alpn-01", LONG).await;
+    until_believed(&server, &staging).await;
+    let first = leaf(&server).await;
+    drop(staging);
+    let site = Site::new();
+    let production = begin(&mut server, site, LONG).await;
+    until_believed(&server, &production).await;
+    assert_ne!(leaf(&server).await, first);
+    server.restart(&[]);
+    until_believed(&server, &production).await;
 }
 
 /// Tier: `make test`. An ACME server that cannot reach us says why, and the log repeats it.
