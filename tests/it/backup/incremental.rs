@@ -1,18 +1,13 @@
 //! What a second backup copies, what a deletion and a limit take away, and who may write where.
 
-use super::drill::{Drill, assert_digests, files, lose_everything, playback, write_secret};
-use crate::support::clips::{PICTURES, clip, play};
+use super::drill::{Drill, assert_digests, files, lose_everything, write_secret};
+use crate::support::clips::{PICTURES, play};
 use crate::support::postgres::fresh_database;
+use crate::support::publishing::publish_clip;
 use crate::support::server::Server;
 use std::fs;
 use theatrum::catalog::Catalog;
 use theatrum::domain::ids::VideoId;
-
-fn publish(server: &Server, name: &str) -> VideoId {
-    let answer = server.publish(&clip(server.scratch(), name));
-    assert_eq!(answer["state"], "ready", "{answer}");
-    VideoId::parse(answer["video"].as_str().expect("an id")).expect("an id")
-}
 
 fn blobs_of(server: &Server, video: &VideoId) -> usize {
     files(&server.data().join("blobs")).iter().filter(|path| path.contains(video.as_str())).count()
@@ -24,14 +19,14 @@ fn blobs_of(server: &Server, video: &VideoId) -> usize {
 async fn a_depot_grows_by_what_is_new_and_shrinks_by_what_is_deleted() {
     let mut server = Server::start();
     let drill = Drill::folder(&server);
-    let (first, gone) = (publish(&server, "first.mp4"), publish(&server, "gone.mp4"));
+    let (first, gone) = (publish_clip(&server, "first.mp4"), publish_clip(&server, "gone.mp4"));
     let whole = drill.done(&server, "backup", &[]);
     let expected = blobs_of(&server, &first) + blobs_of(&server, &gone);
     assert_eq!((&whole["blobs"], &whole["copied_blobs"]), (&expected.into(), &expected.into()), "{whole}");
     let nothing = drill.done(&server, "backup", &[]);
     assert_eq!((&nothing["blobs"], &nothing["copied_blobs"], &nothing["copied_bytes"]), (&expected.into(), &0.into(), &0.into()));
 
-    let second = publish(&server, "second.mp4");
+    let second = publish_clip(&server, "second.mp4");
     let plain = server.command(&["backup", &drill.path().to_string_lossy(), "--json"]).output().expect("runs");
     let more = super::drill::answer(plain);
     assert_eq!(more["copied_blobs"], blobs_of(&server, &second), "only what is new, and no passphrase was needed");
@@ -54,7 +49,7 @@ async fn a_depot_grows_by_what_is_new_and_shrinks_by_what_is_deleted() {
     let catalog = Catalog::open_postgres(&url).await.expect("a catalog");
     for video in [&first, &second] {
         assert!(assert_digests(&catalog, &server.data(), video).await > 2);
-        assert_eq!(play(&playback(&server, video).await), PICTURES);
+        assert_eq!(play(&server.playback_url(video).await), PICTURES);
     }
     assert!(catalog.video(&gone).await.is_err(), "deleted stays deleted, whichever snapshot is restored");
     assert!(catalog.wrapped_root_key(&gone).await.is_err());
