@@ -7,7 +7,7 @@ use super::references::Referrer;
 use super::rows::{self, Exported, Seen};
 use super::sealed::{Lines, Writer};
 use super::{AT_ONCE, Damage, Progress, Secrets};
-use crate::blobs::{Blobs, sweep_unfinished};
+use crate::blobs::Blobs;
 use crate::catalog::Catalog;
 use crate::catalog::audit::Entry as AuditEntry;
 use crate::depot::{Depot, Name};
@@ -61,17 +61,11 @@ pub struct Taken {
 /// that happens meanwhile is obeyed. `Conflict` (`depot-locked`) when another is writing there. May be killed anywhere: without its
 /// manifest there is no snapshot, and the next run goes on with what is there.
 pub async fn take(house: &House, depot: &Depot, keep: Option<usize>, progress: &Progress) -> Result<Taken> {
-    let lock = depot.lock().await?;
-    let taken = take_alone(house, depot, keep, progress).await;
-    let released = lock.release().await;
-    let taken = taken?;
-    released.map(|()| taken)
+    depot.lock().await?.hold(take_alone(house, depot, keep, progress)).await
 }
 
 async fn take_alone(house: &House, depot: &Depot, keep: Option<usize>, progress: &Progress) -> Result<Taken> {
-    if let Some(folder) = depot.folder() {
-        sweep_unfinished(folder).await?;
-    }
+    depot.sweep().await?;
     let id = SnapshotId::new();
     let taken_at = audit(house, depot, &id).await?;
     progress.begin("reading the rows", 0);
