@@ -66,6 +66,14 @@ async fn nothing_is_written_where_something_else_is() {
     assert!(drill.refused(&other, "backup", &[]).contains("depot-foreign"));
     assert!(drill.refused(&server, "restore", &[]).contains("data-not-empty"), "a house that is there stays");
     assert_eq!(server.get("/v1/videos").await["videos"], serde_json::json!([]), "and goes on");
+    // A seal that rots is noticed by the next backup, not by the restore.
+    let seal = drill.path().join("keyring.sealed");
+    let mut rotten: serde_json::Value = serde_json::from_slice(&fs::read(&seal).expect("there")).expect("json");
+    rotten["nonce"] = "AAAAAAAAAAAAAAAA".into();
+    fs::write(&seal, rotten.to_string()).expect("written");
+    drill.refused(&server, "restore", &["--verify-only"]);
+    drill.done(&server, "backup", &[]);
+    drill.done(&server, "restore", &["--verify-only"]);
     let inside = server.data().join("backups");
     let usage = server.cli(&["backup", &inside.to_string_lossy()]);
     assert_eq!(usage.status.code(), Some(2), "a backup in the data folder is none");
@@ -87,5 +95,9 @@ async fn nothing_is_written_where_something_else_is() {
     drill.done(&server, "restore", &["--verify-only", "--keyring-file", &apart]);
     let foreign = Drill::at(&other, &other.scratch().join("depot").to_string_lossy(), &[]);
     foreign.done(&other, "backup", &[]);
+    let before = foreign.snapshots(&other);
+    let said = foreign.refused(&server, "backup", &["--keep", "1", "--keyring-file", &apart]);
+    assert!(said.contains("depot-foreign"), "{said}");
+    assert_eq!(foreign.snapshots(&other), before, "whatever the keyring says that lies elsewhere");
     assert!(foreign.refused(&server, "restore", &["--verify-only", "--keyring-file", &apart]).contains("keyring-foreign"));
 }
