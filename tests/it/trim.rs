@@ -157,7 +157,9 @@ fn with_a_gap(folder: &Path) -> PathBuf {
         "-i",
         "testsrc2=s=320x180:r=25:d=4",
     ]);
-    command.args(["-map", "1:v", "-map", "0:a", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]).arg(&path);
+    command
+        .args(["-map", "1:v", "-map", "0:a", "-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"])
+        .arg(&path);
     assert!(command.status().expect("ffmpeg is installed").success());
     path
 }
