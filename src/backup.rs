@@ -14,6 +14,7 @@ mod references;
 mod restore;
 mod rows;
 mod sealed;
+mod seen;
 mod take;
 mod verify;
 
@@ -23,7 +24,7 @@ use crate::domain::{Error, ErrorKind, Result};
 use crate::keys::Keys;
 use crate::kms::{Keyring, Kms};
 use bytes::Bytes;
-pub use manifest::Manifest;
+pub use manifest::{Manifest, Outline};
 pub use passphrase::{Passphrase, SHORTEST, SealedKeyring};
 pub use progress::Progress;
 pub use restore::{Restored, Target, restore};

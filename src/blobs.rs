@@ -14,7 +14,6 @@ mod staged;
 mod survey;
 
 use crate::domain::{Error, ErrorKind, Result};
-pub use adopt::sweep_unfinished;
 use bytes::Bytes;
 pub use digests::{Digests, Hasher};
 use futures_util::stream::{self, BoxStream};

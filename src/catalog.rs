@@ -12,6 +12,7 @@ pub mod collections;
 mod conformance;
 pub mod downloads;
 pub mod embeddings;
+mod folding;
 pub mod idempotency;
 pub mod inbox;
 pub mod jobs;
@@ -105,18 +106,24 @@ impl Catalog {
     }
 
     async fn open(place: &Place, goal: Goal) -> Result<Self> {
-        let path = match place {
-            Place::Postgres(url) => return Ok(Self { store: Store::Postgres(postgres::Store::open(url, goal).await?) }),
-            Place::Sqlite(path) => path,
-        };
-        // Two that open a fresh catalog at once both switch it to the write-ahead log, and SQLite makes neither wait for that.
-        let mut repetitions = Repetitions::default();
-        loop {
-            match sqlite::Store::open(path, goal).await {
-                Err(error) if repetitions.again(&error).await => {}
-                opened => return Ok(Self { store: Store::Sqlite(opened?) }),
+        let store = match place {
+            Place::Postgres(url) => Store::Postgres(postgres::Store::open(url, goal).await?),
+            Place::Sqlite(path) => {
+                // Two that open a fresh catalog at once both switch it to the write-ahead log, and SQLite makes neither wait for that.
+                let mut repetitions = Repetitions::default();
+                loop {
+                    match sqlite::Store::open(path, goal).await {
+                        Err(error) if repetitions.again(&error).await => {}
+                        opened => break Store::Sqlite(opened?),
+                    }
+                }
             }
+        };
+        let catalog = Self { store };
+        if goal == Goal::Newest {
+            catalog.refold().await?;
         }
+        Ok(catalog)
     }
 
     /// Begins a writing transaction: IMMEDIATE on SQLite, SERIALIZABLE on PostgreSQL.

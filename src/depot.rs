@@ -6,6 +6,7 @@
 mod lock;
 mod name;
 mod place;
+mod unfinished;
 
 use crate::domain::ids::VideoId;
 use crate::domain::{Error, ErrorKind, Result};
@@ -145,9 +146,12 @@ impl Depot {
         synced.map_err(|error| Error::unavailable(format!("could not make {} durable", self.shown), error))
     }
 
-    /// The folder, if it is one.
-    pub fn folder(&self) -> Option<&PathBuf> {
-        self.folder.as_ref()
+    /// Removes what unfinished writes left in a folder, and makes the rest there durable. Only for whoever holds the lock.
+    pub async fn sweep(&self) -> Result<()> {
+        let Some(folder) = self.folder.clone() else { return Ok(()) };
+        let swept = tokio::task::spawn_blocking(move || unfinished::sweep(&folder)).await.map_err(io::Error::other).flatten();
+        swept.map_err(|error| Error::unavailable(format!("what unfinished writes left in {} could not be removed", self.shown), error))?;
+        self.sync()
     }
 
     fn failed(&self, what: &str, name: &Name, error: object_store::Error) -> Error {
@@ -169,6 +173,8 @@ impl Depot {
                 return Error::conflict("depot-taken", format!("{place} is there already")).with_source(brief(&error));
             }
             Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => return refused(place, what, error),
+            // What a listing makes of it.
+            _ if brief(&error).contains("status code: 403 ") => return refused(place, what, error),
             _ => {}
         }
         match io_kind(&error) {

@@ -1,19 +1,23 @@
-//! Named places where a test can kill the process as `kill -9` would, or make it panic. Compiled into debug builds and the feature
-//! `failpoints` only.
+//! Named places where a test can kill the process as `kill -9` would, stop it as `kill -STOP` would, or make it panic. Compiled into debug
+//! builds and the feature `failpoints` only.
 //!
 //! `THEATRUM_FAILPOINT=NAME` kills at the first visit of NAME, `NAME:3` at the third, `NAME+40` forty milliseconds after the first.
-//! `THEATRUM_PANICPOINT=NAME:3` panics at the first three.
+//! `THEATRUM_PANICPOINT=NAME:3` panics at the first three. `THEATRUM_STOPPOINT=NAME:3` stops at the first three, each time until SIGCONT.
 
-/// Dies or panics here when the environment asks for it.
+/// Dies, stops or panics here when the environment asks for it.
 #[cfg(any(debug_assertions, feature = "failpoints"))]
 pub fn hit(name: &str) {
     use std::sync::LazyLock;
     static KILLS: LazyLock<Option<Armed>> = LazyLock::new(|| Armed::by("THEATRUM_FAILPOINT"));
+    static STOPS: LazyLock<Option<Armed>> = LazyLock::new(|| Armed::by("THEATRUM_STOPPOINT"));
     static PANICS: LazyLock<Option<Armed>> = LazyLock::new(|| Armed::by("THEATRUM_PANICPOINT"));
     if let Some(armed) = KILLS.as_ref()
         && armed.visit(name) == Some(1)
     {
         die_after(armed.delay);
+    }
+    if STOPS.as_ref().and_then(|armed| armed.visit(name)).is_some_and(|left| left > 0) {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
     }
     if PANICS.as_ref().and_then(|armed| armed.visit(name)).is_some_and(|left| left > 0) {
         std::panic::panic_any(format!("failpoint {name}"));

@@ -4,6 +4,7 @@ mod credentials;
 mod downloads;
 mod editing;
 mod embedding;
+mod lease;
 mod movie;
 mod playback;
 mod replacement;

@@ -1,8 +1,8 @@
 //! Blobs on their way into the depot: only those that are not there yet.
 
 use super::references::Reference;
-use super::rows::Seen;
 use super::sealed::Writer;
+use super::seen::Seen;
 use super::{AT_ONCE, Damage, House, Progress};
 use crate::blobs::{ETag, Key};
 use crate::depot::{Depot, Name};
@@ -33,6 +33,8 @@ pub(super) struct Tally {
     pub copied: u64,
     pub copied_bytes: u64,
     pub damaged: Vec<Damage>,
+    /// What the rows need and the house gave up since they were read, although the video is there: they are too old.
+    pub outdated: Vec<Damage>,
 }
 
 /// What became of one.
@@ -41,6 +43,8 @@ enum Outcome {
     Copied(Entry),
     /// Its row has changed meanwhile: whoever restores does without, and so did the house.
     Gone(Entry),
+    /// So it has, but whoever restores cannot do without.
+    Outdated(Entry),
     Damaged(Entry, &'static str),
 }
 
@@ -89,8 +93,8 @@ impl Copier<'_> {
     async fn take_kin(&mut self, references: &[Reference]) -> Result<()> {
         let nothing = Present::new();
         let present = self.present.as_ref().map_or(&nothing, |(_, present)| present);
-        let (house, depot) = (self.house, self.depot);
-        let settled = stream::iter(references).map(|reference| settle(house, depot, reference, present.get(&reference.key)));
+        let this = &*self;
+        let settled = stream::iter(references).map(|reference| this.settle(reference, present.get(&reference.key)));
         let outcomes: Vec<Outcome> = settled.buffer_unordered(AT_ONCE).try_collect().await?;
         outcomes.into_iter().try_for_each(|outcome| self.count(outcome))
     }
@@ -104,9 +108,12 @@ impl Copier<'_> {
                 (entry, true)
             }
             Outcome::Gone(entry) => (entry, false),
+            Outcome::Outdated(entry) => {
+                self.tally.outdated.push(self.damage(&entry, "it was replaced while the backup ran")?);
+                (entry, false)
+            }
             Outcome::Damaged(entry, what) => {
-                let video = Key::parse(&entry.key)?.video().clone();
-                self.tally.damaged.push(Damage { title: self.seen.title(&video), video, object: entry.key.clone(), what });
+                self.tally.damaged.push(self.damage(&entry, what)?);
                 (entry, false)
             }
         };
@@ -117,75 +124,100 @@ impl Copier<'_> {
         }
         self.list.write(&entry)
     }
-}
 
-async fn settle(house: &House, depot: &Depot, reference: &Reference, present: Option<&Vec<(String, u64)>>) -> Result<Outcome> {
-    let find = |sha256: &str| present.into_iter().flatten().find(|(found, _)| found == sha256).map(|(_, size_bytes)| *size_bytes);
-    let entry = |sha256: Option<String>, size_bytes| Entry { key: reference.key.path(), sha256, size_bytes };
-    if reference.key_tells_all()
-        && let Some((sha256, size_bytes)) = present.and_then(|found| found.first())
-    {
-        return Ok(Outcome::Kept(entry(Some(sha256.clone()), *size_bytes)));
+    fn damage(&self, entry: &Entry, what: &'static str) -> Result<Damage> {
+        let video = Key::parse(&entry.key)?.video().clone();
+        Ok(Damage { title: self.seen.title(&video), video, object: entry.key.clone(), what })
     }
-    if let Some(sha256) = &reference.sha256
-        && let Some(size_bytes) = find(sha256)
-    {
-        return Ok(Outcome::Kept(entry(Some(sha256.clone()), size_bytes)));
-    }
-    let (sha256, size_bytes, playlist) = match examine(house, &reference.key).await {
-        Ok(found) => found,
-        Err(error) if error.kind() == ErrorKind::NotFound => return missing(house, reference, entry(None, 0)).await,
-        Err(error) => return Err(error),
-    };
-    if reference.sha256.as_ref().is_some_and(|expected| *expected != sha256) {
-        return Ok(Outcome::Damaged(entry(None, 0), "its bytes are not those that its row tells of"));
-    }
-    if find(&sha256).is_some() {
-        return Ok(Outcome::Kept(entry(Some(sha256), size_bytes)));
-    }
-    let name = Name::Blob { key: reference.key.clone(), sha256: sha256.clone() };
-    let sent = match playlist {
-        Some(bytes) => depot.put(&name, bytes).await,
-        None => depot.put_stream(&name, house.blobs.stream_range(&reference.key, 0..size_bytes)).await,
-    };
-    match sent {
-        Ok(()) => {
-            failpoint::hit("backup-blob");
-            Ok(Outcome::Copied(entry(Some(sha256), size_bytes)))
+
+    async fn settle(&self, reference: &Reference, present: Option<&Vec<(String, u64)>>) -> Result<Outcome> {
+        let find = |sha256: &str| present.into_iter().flatten().find(|(found, _)| found == sha256).map(|(_, size_bytes)| *size_bytes);
+        let entry = |sha256: Option<String>, size_bytes| Entry { key: reference.key.path(), sha256, size_bytes };
+        if reference.key_tells_all()
+            && let Some((sha256, size_bytes)) = present.and_then(|found| found.first())
+        {
+            return Ok(Outcome::Kept(entry(Some(sha256.clone()), *size_bytes)));
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => missing(house, reference, entry(None, 0)).await,
-        Err(error) => Err(error),
-    }
-}
-
-/// A blob's digest and size; and its bytes if it may be replaced at any time: what is hashed and what is sent must be the same.
-async fn examine(house: &House, key: &Key) -> Result<(String, u64, Option<Bytes>)> {
-    if key.is_playlist() {
-        let bytes = house.blobs.get(key).await?;
-        return Ok((ETag::of(&bytes).as_str().to_owned(), bytes.len() as u64, Some(bytes)));
-    }
-    let (sha256, size_bytes) = house.blobs.digest(key).await?;
-    Ok((hex::encode(sha256), size_bytes, None))
-}
-
-/// A blob is not there. Either its row has gone too since the snapshot, or the house has lost it.
-async fn missing(house: &House, reference: &Reference, entry: Entry) -> Result<Outcome> {
-    let key = &reference.key;
-    let is_needed = match key {
-        Key::SourcePart { video, .. } => house.catalog.needs_part(video, &key.path()).await?,
-        Key::Segment { video, version, rendition, index, epoch } => {
-            house.catalog.needs_version(video, version).await?
-                && house
-                    .catalog
-                    .segments(version)
-                    .await?
-                    .iter()
-                    .any(|row| row.rendition == *rendition && row.number == u64::from(*index) && row.epoch.cast_unsigned() == *epoch)
+        if let Some(sha256) = &reference.sha256
+            && let Some(size_bytes) = find(sha256)
+        {
+            return Ok(Outcome::Kept(entry(Some(sha256.clone()), size_bytes)));
         }
-        Key::Init { video, version, .. }
-        | Key::MediaPlaylist { video, version, .. }
-        | Key::MasterPlaylist { video, version }
-        | Key::Poster { video, version, .. } => house.catalog.needs_version(video, version).await?,
-    };
-    Ok(if is_needed { Outcome::Damaged(entry, "it is not there") } else { Outcome::Gone(entry) })
+        let (sha256, size_bytes, playlist) = match self.examine(reference).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(Outcome::Damaged(entry(None, 0), "its bytes are not those that its row tells of")),
+            Err(error) if error.kind() == ErrorKind::NotFound => return self.missing(&reference.key, entry(None, 0)).await,
+            Err(error) => return Err(error),
+        };
+        if find(&sha256).is_some() {
+            return Ok(Outcome::Kept(entry(Some(sha256), size_bytes)));
+        }
+        let name = Name::Blob { key: reference.key.clone(), sha256: sha256.clone() };
+        let sent = match playlist {
+            Some(bytes) => self.depot.put(&name, bytes).await,
+            None => self.depot.put_stream(&name, self.house.blobs.stream_range(&reference.key, 0..size_bytes)).await,
+        };
+        match sent {
+            Ok(()) => {
+                failpoint::hit("backup-blob");
+                Ok(Outcome::Copied(entry(Some(sha256), size_bytes)))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => self.missing(&reference.key, entry(None, 0)).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A blob's digest and size; and its bytes if it may be replaced at any time: what is hashed and what is sent must be the same. `None`
+    /// when it is not what its row tells of (invariant 10).
+    async fn examine(&self, reference: &Reference) -> Result<Option<(String, u64, Option<Bytes>)>> {
+        let (blobs, key) = (&self.house.blobs, &reference.key);
+        if key.is_playlist() {
+            let bytes = blobs.get(key).await?;
+            return Ok(Some((ETag::of(&bytes).as_str().to_owned(), bytes.len() as u64, Some(bytes))));
+        }
+        if key.is_sealed() && !self.opens(reference).await? {
+            return Ok(None);
+        }
+        let (sha256, size_bytes) = blobs.digest(key).await?;
+        let sha256 = hex::encode(sha256);
+        let is_told_of = reference.sha256.as_ref().is_none_or(|expected| *expected == sha256);
+        Ok(is_told_of.then_some((sha256, size_bytes, None)))
+    }
+
+    /// Whether a sealed blob opens, to the plaintext that its row tells of. One whose key does not open can only be copied: the key itself is
+    /// named then.
+    async fn opens(&self, reference: &Reference) -> Result<bool> {
+        let video = reference.key.video();
+        let Some(wrapped) = self.seen.keys.get(video) else { return Ok(true) };
+        let Ok(root) = self.house.secrets.keys.open(video, wrapped).await else { return Ok(true) };
+        match self.house.blobs.digest_sealed(&reference.key, &root).await {
+            Ok(digests) => Ok(reference.plain_sha256.as_ref().is_none_or(|expected| *expected == hex::encode(digests.sha256))),
+            Err(error) if error.kind() == ErrorKind::Internal => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A blob is not there. Its video has gone since the snapshot, or its version or source has; or the house has lost it.
+    async fn missing(&self, key: &Key, entry: Entry) -> Result<Outcome> {
+        let catalog = &self.house.catalog;
+        let is_needed =
+            match key {
+                Key::SourcePart { video, .. } => catalog.needs_part(video, &key.path()).await?,
+                Key::Segment { video, version, rendition, index, epoch } => {
+                    catalog.needs_version(video, version).await?
+                        && catalog.segments(version).await?.iter().any(|row| {
+                            row.rendition == *rendition && row.number == u64::from(*index) && row.epoch.cast_unsigned() == *epoch
+                        })
+                }
+                Key::Init { video, version, .. }
+                | Key::MediaPlaylist { video, version, .. }
+                | Key::MasterPlaylist { video, version }
+                | Key::Poster { video, version, .. } => catalog.needs_version(video, version).await?,
+            };
+        if is_needed {
+            return Ok(Outcome::Damaged(entry, "it is not there"));
+        }
+        let is_outdated = self.seen.needs(key) && catalog.has_key(key.video()).await?;
+        Ok(if is_outdated { Outcome::Outdated(entry) } else { Outcome::Gone(entry) })
+    }
 }

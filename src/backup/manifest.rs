@@ -39,6 +39,12 @@ pub struct Manifest {
     mac: String,
 }
 
+/// What every manifest has, whatever else it has.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
 /// A snapshot in a list.
 #[derive(Debug, Serialize)]
 pub struct Outline<'a> {
@@ -92,19 +98,18 @@ impl Manifest {
             ErrorKind::NotFound => Error::not_found(format!("{depot} has no snapshot {id}: --list names those it has")).with_source(error),
             _ => error,
         })?;
-        let manifest: Self = serde_json::from_slice(&text).map_err(|_| super::sealed::damaged(depot, &name))?;
-        if manifest.format != FORMAT {
+        let damaged = |_| super::sealed::damaged(depot, &name);
+        if serde_json::from_slice::<Format>(&text).map_err(damaged)?.format != FORMAT {
             return Err(newer(id));
         }
+        let manifest: Self = serde_json::from_slice(&text).map_err(damaged)?;
         if manifest.id == *id { Ok(manifest) } else { Err(super::sealed::damaged(depot, &name)) }
     }
 
     /// The newest snapshot that can be read at all: for telling whose depot it is. A manifest that was damaged must not keep backups from
     /// being made.
     pub async fn newest_readable(depot: &Depot) -> Result<Option<Self>> {
-        let mut ids = ids(depot).await?;
-        ids.sort();
-        for id in ids.iter().rev() {
+        for id in ids(depot).await?.iter().rev() {
             match Self::load(depot, id).await {
                 Ok(manifest) => return Ok(Some(manifest)),
                 Err(error) if error.kind() == ErrorKind::NotFound || error.code() == "backup-damaged" => {}
@@ -114,16 +119,25 @@ impl Manifest {
         Ok(None)
     }
 
-    /// All snapshots that are whole, oldest first. `Invalid` (`backup-damaged`) when the manifest of one is not.
-    pub async fn all(depot: &Depot) -> Result<Vec<Self>> {
-        let mut ids: Vec<SnapshotId> = ids(depot).await?;
-        ids.sort();
-        let mut manifests = Vec::with_capacity(ids.len());
-        for id in &ids {
+    /// The newest snapshot, if there is any; `Invalid` (`backup-damaged`) when its manifest is not what was written.
+    pub(super) async fn newest(depot: &Depot) -> Result<Option<Self>> {
+        for id in ids(depot).await?.iter().rev() {
             match Self::load(depot, id).await {
-                Ok(manifest) => manifests.push(manifest),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                manifest => return manifest.map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    /// All snapshots that were finished, oldest first, each with its manifest or why that cannot be read.
+    pub async fn all(depot: &Depot) -> Result<Vec<(SnapshotId, Result<Self>)>> {
+        let mut manifests = Vec::new();
+        for id in ids(depot).await? {
+            match Self::load(depot, &id).await {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if !matches!(error.code(), "backup-damaged" | "snapshot-newer") => return Err(error),
+                manifest => manifests.push((id, manifest)),
             }
         }
         Ok(manifests)
@@ -178,9 +192,11 @@ impl Manifest {
     }
 }
 
-/// The ids of all snapshots, whole or not.
+/// The ids of all snapshots, whole or not, oldest first.
 pub(super) async fn ids(depot: &Depot) -> Result<Vec<SnapshotId>> {
-    Ok(depot.folders(Name::SNAPSHOTS).await?.iter().filter_map(|name| SnapshotId::parse(name).ok()).collect())
+    let mut ids: Vec<_> = depot.folders(Name::SNAPSHOTS).await?.iter().filter_map(|name| SnapshotId::parse(name).ok()).collect();
+    ids.sort();
+    Ok(ids)
 }
 
 /// A snapshot that this Theatrum is too old for.
@@ -214,11 +230,12 @@ mod tests {
         let (rows, list) = (piece.clone(), piece);
         let parts = Parts { id: id.clone(), taken_at: 5, schema: 1, videos, blobs, blob_bytes, damaged, wrapped_key, rows, list };
         Manifest::new(parts, &key).expect("made").publish(&depot).await.expect("published");
-        let found = Manifest::all(&depot).await.expect("listed");
-        assert_eq!(found.len(), 1);
-        assert!(found[0].open(&depot, &own).await.is_ok_and(|opened| opened == key));
-        assert_eq!(found[0].open(&depot, &foreign).await.expect_err("foreign").code(), "keyring-foreign");
-        let altered = Manifest { taken_at: 6, ..found[0].clone() };
+        let mut all = Manifest::all(&depot).await.expect("listed");
+        assert_eq!(all.len(), 1);
+        let found = all.remove(0).1.expect("whole");
+        assert!(found.open(&depot, &own).await.is_ok_and(|opened| opened == key));
+        assert_eq!(found.open(&depot, &foreign).await.expect_err("foreign").code(), "keyring-foreign");
+        let altered = Manifest { taken_at: 6, ..found };
         let error = altered.open(&depot, &own).await.expect_err("altered");
         assert_eq!(error.code(), "backup-damaged");
         assert!(error.message().contains("manifest.json"), "{error}");

@@ -103,7 +103,12 @@ impl SealedKeyring {
         Ok((text + "\n").into_bytes())
     }
 
-    /// Whether it holds exactly `keyring`.
+    /// The SHA-256 of its text, hexadecimal: one that was altered has another, and so has one under another passphrase.
+    pub fn sha256(&self) -> Result<String> {
+        Ok(hex::encode(digest(&SHA256, &self.to_text()?)))
+    }
+
+    /// Whether it says that it holds exactly `keyring`; only its passphrase tells whether it does.
     pub fn is_of(&self, keyring: &Keyring) -> Result<bool> {
         Ok(self.keyring == fingerprint(keyring)?)
     }
@@ -164,6 +169,10 @@ mod tests {
         let text = sealed.to_text().expect("text");
         let sealed = SealedKeyring::parse(&text).expect("reads back");
         assert!(sealed.is_of(&keyring).expect("compared") && !sealed.is_of(&other).expect("compared"));
+        let rotten =
+            String::from_utf8(text.clone()).expect("text").replace(&sealed.sealed, &sealed.sealed.replacen(['a', 'b', 'c'], "d", 1));
+        let rotten = SealedKeyring::parse(rotten.as_bytes()).expect("it still looks like one");
+        assert!(rotten.is_of(&keyring).expect("compared") && rotten.sha256().expect("text") != sealed.sha256().expect("text"));
         let opened = sealed.open(&passphrase("correct horse battery")).expect("opens");
         assert_eq!(opened.to_text().expect("text"), keyring.to_text().expect("text"));
         assert_eq!(sealed.open(&passphrase("correct horse batterY")).expect_err("wrong").code(), "passphrase-wrong");

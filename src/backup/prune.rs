@@ -1,15 +1,14 @@
 //! What leaves a depot: everything of deleted videos, and snapshots beyond the number to be kept with the blobs that only they needed.
 //! The caller holds the depot's lock.
 
-use super::AT_ONCE;
 use super::copy::Entry;
 use super::manifest::{self, Manifest};
 use super::sealed::Lines;
+use super::{AT_ONCE, Secrets};
 use crate::blobs::Key;
 use crate::depot::{Depot, Name};
-use crate::domain::Result;
 use crate::domain::ids::{SnapshotId, VideoId};
-use crate::kms::Kms;
+use crate::domain::{Error, Result};
 use aws_lc_rs::digest::{SHA256, digest};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
@@ -26,28 +25,38 @@ pub struct Pruned {
     pub blobs: u64,
 }
 
-/// Removes what nobody needs but `newest`, which was just written, and the snapshots before it, `keep` in all.
-pub(super) async fn prune(depot: &Depot, kms: &Kms, keep: Option<usize>, newest: &SnapshotId) -> Result<Pruned> {
+/// Removes what nobody needs but `newest`, which was just written, and the snapshots before it, `keep` in all. Older snapshots go only after
+/// every manifest was read and proved to be of the house of `secrets`.
+pub(super) async fn prune(depot: &Depot, secrets: &Secrets, keep: Option<usize>, newest: &SnapshotId) -> Result<Pruned> {
     let mut pruned = Pruned::default();
     reap(depot, &mut pruned).await?;
-    let mut ids = manifest::ids(depot).await?;
-    ids.sort();
     let (mut whole, mut unfinished) = (Vec::new(), Vec::new());
-    for id in ids.into_iter().filter(|id| id <= newest) {
+    for id in manifest::ids(depot).await?.into_iter().filter(|id| id <= newest) {
         let is_whole = depot.has(&Name::Manifest(id.clone())).await?;
         if is_whole { whole.push(id) } else { unfinished.push(id) }
     }
-    let beyond = keep.map_or(0, |keep| whole.len().saturating_sub(keep.max(1)));
-    for id in whole[..beyond].iter().chain(&unfinished) {
+    whole.truncate(keep.map_or(0, |keep| whole.len().saturating_sub(keep.max(1))));
+    let needed = if whole.is_empty() { None } else { Some(needed(depot, secrets, &whole).await.map_err(|error| unsure(depot, error))?) };
+    for id in whole.iter().chain(&unfinished) {
         // Its manifest first: half a snapshot must not look like one.
         depot.delete(&Name::Manifest(id.clone())).await?;
         depot.delete_folder(&Name::snapshot(id)).await?;
         pruned.snapshots += 1;
     }
-    if beyond > 0 {
-        pruned.blobs += sweep(depot, &needed(depot, kms).await?).await?;
+    if let Some(needed) = needed {
+        pruned.blobs += sweep(depot, &needed).await?;
     }
     Ok(pruned)
+}
+
+/// Nobody can tell which blobs a snapshot needs that cannot be read.
+fn unsure(depot: &Depot, error: Error) -> Error {
+    let message = format!(
+        "the new snapshot is safe, but no older one was removed, since what all others need must be known first ({}): take the snapshot that \
+         cannot be read out of {depot}, or leave --keep away",
+        error.message()
+    );
+    Error::new(error.kind(), error.code(), message).with_source(error)
 }
 
 /// Deleted videos: their keys, which went with the tombstone already, and their blobs.
@@ -75,12 +84,17 @@ fn mark(key: &str, sha256: &str) -> Mark {
     mark
 }
 
-/// What the remaining snapshots list. Fails rather than to miss one.
-async fn needed(depot: &Depot, kms: &Kms) -> Result<HashSet<Mark>> {
+/// What the snapshots list that remain without those `going`. Fails rather than to miss one, or to take another house's for ours.
+async fn needed(depot: &Depot, secrets: &Secrets, going: &[SnapshotId]) -> Result<HashSet<Mark>> {
     let mut needed = HashSet::new();
-    for manifest in Manifest::all(depot).await? {
-        let key = manifest.open(depot, kms).await?;
-        let list = Lines::fetch(depot, &key, &Name::Blobs(manifest.id.clone()), &manifest.list).await?;
+    for (id, manifest) in Manifest::all(depot).await? {
+        let manifest = manifest?;
+        manifest.is_of(depot, secrets).await?;
+        if going.contains(&id) {
+            continue;
+        }
+        let key = manifest.open(depot, &secrets.kms).await?;
+        let list = Lines::fetch(depot, &key, &Name::Blobs(id), &manifest.list).await?;
         for entry in list.read::<Entry>()? {
             let Entry { key, sha256, .. } = entry?;
             needed.extend(sha256.map(|sha256| mark(&key, &sha256)));

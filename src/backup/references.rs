@@ -1,6 +1,7 @@
 //! Which blobs the rows refer to: those, and no others, are in a backup.
 
-use super::rows::{Batch, Record, Seen, count, text};
+use super::rows::{Batch, Record, count, text};
+use super::seen::Seen;
 use crate::blobs::Key;
 use crate::domain::Result;
 use crate::domain::ids::{UploadId, VersionId, VideoId};
@@ -13,9 +14,16 @@ pub(super) struct Reference {
     pub key: Key,
     /// Of its bytes, if its row knows it; hexadecimal.
     pub sha256: Option<String>,
+    /// Of its plaintext, if its row knows that instead.
+    pub plain_sha256: Option<String>,
 }
 
 impl Reference {
+    /// To a blob of whose digests no row tells.
+    fn to(key: Key) -> Self {
+        Self { key, sha256: None, plain_sha256: None }
+    }
+
     /// The folder of the blob store in which the blob lies with its kin: a version's, or an upload's.
     pub(super) fn folder(&self) -> String {
         self.key.path().split('/').take(3).collect::<Vec<_>>().join("/")
@@ -68,8 +76,8 @@ impl<'a> Referrer<'a> {
 
     fn part(&self, row: &Record) -> Result<Option<Reference>> {
         let Some(path) = row.get("blob").and_then(serde_json::Value::as_str) else { return Ok(None) };
-        // The row's digest is the plaintext's.
-        Ok(Some(Reference { key: Key::parse(path)?, sha256: None }))
+        let plain_sha256 = Some(text(row, "sha256")?.to_owned());
+        Ok(Some(Reference { plain_sha256, ..Reference::to(Key::parse(path)?) }))
     }
 
     fn version(&mut self, row: &Record) -> Result<Option<Reference>> {
@@ -78,7 +86,7 @@ impl<'a> Referrer<'a> {
         let is_published = !row["published_at"].is_null() && text(row, "state")? != "purged";
         self.versions.insert(version.clone(), (video.clone(), is_published));
         // Before it is published, its playlists are about to be written anew.
-        Ok(is_published.then_some(Reference { key: Key::MasterPlaylist { video, version }, sha256: None }))
+        Ok(is_published.then_some(Reference::to(Key::MasterPlaylist { video, version })))
     }
 
     fn rendition(&self, row: &Record, references: &mut Vec<Reference>) -> Result<()> {
@@ -86,11 +94,11 @@ impl<'a> Referrer<'a> {
         let rendition = RenditionName::parse(text(row, "name")?)?;
         if is_published {
             let (video, version, rendition) = (video.clone(), version.clone(), rendition.clone());
-            references.push(Reference { key: Key::MediaPlaylist { video, version, rendition }, sha256: None });
+            references.push(Reference::to(Key::MediaPlaylist { video, version, rendition }));
         }
         if !row["init_epoch"].is_null() {
-            let (epoch, sha256) = (count(row, "init_epoch"), text(row, "init_sha256")?.to_owned());
-            references.push(Reference { key: Key::Init { video, version, rendition, epoch }, sha256: Some(sha256) });
+            let (epoch, sha256) = (count(row, "init_epoch"), Some(text(row, "init_sha256")?.to_owned()));
+            references.push(Reference { sha256, ..Reference::to(Key::Init { video, version, rendition, epoch }) });
         }
         Ok(())
     }
@@ -99,7 +107,8 @@ impl<'a> Referrer<'a> {
         let (video, version, _) = self.place(row)?;
         let (rendition, epoch) = (RenditionName::parse(text(row, "rendition")?)?, count(row, "epoch"));
         let index = u32::try_from(count(row, "number")).map_err(|error| misfit("segments.number", error))?;
-        Ok(Reference { key: Key::Segment { video, version, rendition, index, epoch }, sha256: Some(text(row, "sha256")?.to_owned()) })
+        let sha256 = Some(text(row, "sha256")?.to_owned());
+        Ok(Reference { sha256, ..Reference::to(Key::Segment { video, version, rendition, index, epoch }) })
     }
 
     fn place(&self, row: &Record) -> Result<(VideoId, VersionId, bool)> {
@@ -115,7 +124,7 @@ fn poster(row: &Record) -> Result<Option<Reference>> {
         return Ok(None);
     }
     let (video, version) = (VideoId::parse(text(row, "video_id")?)?, VersionId::parse(text(row, "id")?)?);
-    Ok(Some(Reference { key: Key::Poster { video, version, epoch: count(row, "poster_epoch") }, sha256: None }))
+    Ok(Some(Reference::to(Key::Poster { video, version, epoch: count(row, "poster_epoch") })))
 }
 
 fn misfit(column: &str, cause: impl Into<crate::domain::error::Cause>) -> crate::domain::Error {

@@ -2,8 +2,9 @@
 
 use super::copy::Entry;
 use super::manifest::{Manifest, newer};
-use super::rows::{self, Seen};
+use super::rows;
 use super::sealed::Lines;
+use super::seen::Seen;
 use super::{AT_ONCE, Damage, Progress, Secrets};
 use crate::blobs::{Blobs, Key};
 use crate::depot::{Depot, Name};
@@ -90,7 +91,7 @@ impl Opened {
         progress.begin("reading the snapshot", 0);
         let manifest = match id {
             Some(id) => Manifest::load(depot, id).await?,
-            None => Manifest::all(depot).await?.pop().ok_or_else(|| Error::not_found(format!("{depot} has no snapshot")))?,
+            None => Manifest::newest(depot).await?.ok_or_else(|| Error::not_found(format!("{depot} has no snapshot")))?,
         };
         let key: RootKey = manifest.open(depot, &secrets.kms).await?;
         let rows = Lines::fetch(depot, &key, &Name::Rows(manifest.id.clone()), &manifest.rows).await?;
@@ -126,7 +127,9 @@ impl Opened {
             let names = names.get(video).map_or(&[][..], Vec::as_slice);
             Ok::<_, Error>((video.clone(), wrapped(depot, secrets, video, names).await?))
         });
-        let mut keys = RootKeys::default();
+        let keyless = self.seen.keyless().filter(|video| !self.buried.contains(*video));
+        let keyless = keyless.map(|video| self.damage(video, "key", "the house did not have it when it was backed up"));
+        let mut keys = RootKeys { wrapped: HashMap::new(), damaged: keyless.collect() };
         let mut found = stream::iter(found).buffer_unordered(AT_ONCE);
         while let Some((video, wrapped)) = found.try_next().await? {
             match wrapped {
@@ -161,7 +164,11 @@ impl Opened {
 
     async fn settle(&self, depot: &Depot, into: Option<&Blobs>, entry: Entry) -> Result<Finding> {
         let key = Key::parse(&entry.key)?;
-        let Some(sha256) = entry.sha256 else { return Ok(Finding::Gone(entry.key)) };
+        let damaged = |what| Ok(Finding::Damaged(self.damage(key.video(), &entry.key, what)));
+        let Some(sha256) = entry.sha256 else {
+            let is_missed = self.is_wanted(key.video()) && self.seen.needs(&key);
+            return if is_missed { damaged("the house did not have it whole when it was backed up") } else { Ok(Finding::Gone(entry.key)) };
+        };
         if !self.is_wanted(key.video()) {
             return Ok(Finding::Unneeded);
         }
@@ -173,7 +180,6 @@ impl Opened {
             None => check(depot, &name, &digest).await,
         };
         failpoint::hit("restore-blob");
-        let damaged = |what| Ok(Finding::Damaged(self.damage(key.video(), &entry.key, what)));
         match outcome {
             Ok(()) => Ok(Finding::Whole(entry.size_bytes)),
             Err(error) if error.code() == "checksum-mismatch" => damaged("it was altered since it was written"),

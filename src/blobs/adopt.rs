@@ -1,12 +1,11 @@
 //! Taking in a blob as it was stored elsewhere: ciphertext that is what its digest says, or nothing.
 
-use super::staged::{Staged, sweep};
+use super::staged::Staged;
 use super::{Blobs, Hasher, Key, PIECE_BYTES, blocking, failed};
 use crate::domain::{Error, Result};
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 use std::io;
-use std::path::Path;
 use std::pin::pin;
 
 impl Blobs {
@@ -48,12 +47,6 @@ impl Blobs {
     }
 }
 
-/// Removes what unfinished writes left below `root`, and makes the rest there durable. Only for the sole writer there.
-pub async fn sweep_unfinished(root: &Path) -> Result<usize> {
-    let root = root.to_owned();
-    blocking(move || sweep(&root)).await.map_err(|e| failed("what unfinished writes left could not be removed", e))
-}
-
 async fn write((mut staged, mut hasher): (Staged, Hasher), pieces: Vec<Bytes>) -> Result<(Staged, Hasher)> {
     let written = blocking(move || {
         for piece in pieces {
@@ -91,6 +84,6 @@ mod tests {
         assert_eq!(blobs.adopt(&key, pieces(), &sha256).await.expect("adopted"), 600_000);
         assert_eq!(blobs.digest(&key).await.expect("there"), (sha256, 600_000));
         assert_eq!(blobs.adopt(&key, pieces(), &sha256).await.expect_err("never overwritten").code(), "blob-exists");
-        assert_eq!(sweep_unfinished(folder.path()).await.expect("swept"), 0, "nothing is left behind");
+        assert_eq!(super::super::staged::sweep(folder.path()).expect("swept"), 0, "nothing is left behind");
     }
 }

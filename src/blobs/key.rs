@@ -155,6 +155,11 @@ impl Key {
         }
     }
 
+    /// Whether the blob is encrypted frames; see [`super::frames`].
+    pub fn is_sealed(&self) -> bool {
+        matches!(self, Self::SourcePart { .. } | Self::Poster { .. })
+    }
+
     /// Whether it is a playlist: the one kind of blob that is ever replaced.
     pub fn is_playlist(&self) -> bool {
         matches!(self, Self::MediaPlaylist { .. } | Self::MasterPlaylist { .. })

@@ -113,6 +113,19 @@ impl Blobs {
         Ok(pieces.concat().into())
     }
 
+    /// The digests of the plaintext of a sealed blob, every frame of which authenticates; `Internal` when one does not.
+    pub async fn digest_sealed(&self, key: &Key, root: &RootKey) -> Result<Digests> {
+        let plain_bytes = plain_size(self.head(key).await?.size_bytes)?;
+        if plain_bytes == 0 {
+            self.get_sealed(key, root).await?;
+        }
+        let (mut hasher, mut pieces) = (Hasher::new(), self.read_sealed(key, root, plain_bytes, 0..plain_bytes));
+        while let Some(piece) = pieces.try_next().await? {
+            hasher.update(&piece);
+        }
+        Ok(hasher.finish())
+    }
+
     async fn sealed_writer(&self, key: &Key, root: &RootKey) -> Result<Writer> {
         let sealer = Sealer::new(root, key)?;
         let (shared, place) = (self.shared.clone(), self.place(key));

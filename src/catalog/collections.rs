@@ -17,8 +17,12 @@ impl Catalog {
         let sql = "SELECT collections.name, collections.created_at, COUNT(*) AS videos FROM collections
             JOIN videos ON videos.collection_id = collections.id
             WHERE videos.state <> 'deleted' AND (videos.state = 'ready' OR $1 = 1 OR videos.owner = $2)
-            GROUP BY collections.id, collections.name, collections.created_at ORDER BY collections.name";
-        self.fetch_all(sql, args![unready.is_everyones(), unready.owner()]).await?.iter().map(collection).collect()
+            GROUP BY collections.id, collections.name, collections.created_at";
+        let rows = self.fetch_all(sql, args![unready.is_everyones(), unready.owner()]).await?;
+        let mut collections = rows.iter().map(collection).collect::<Result<Vec<_>>>()?;
+        // By their bytes, here: PostgreSQL would sort as its locale does, and SQLite as nobody's.
+        collections.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
+        Ok(collections)
     }
 }
 

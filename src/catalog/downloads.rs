@@ -1,12 +1,15 @@
-//! Links to downloads: for whom each was made. The link itself is signed and not kept.
+//! Links to downloads: for whom each was made; the link itself is signed and not kept. And downloads that go on, by their leases.
 
 use super::{Catalog, Row, Tx};
 use crate::args;
-use crate::domain::ids::{LinkId, VideoId};
+use crate::domain::ids::{LinkId, VersionId, VideoId};
 use crate::domain::{Error, Result};
 
 /// How long a row outlives its link, for the sake of downloads that go on and of those who look into the log.
 const KEPT_MS: i64 = 7 * 86_400_000;
+
+/// How long a version is kept for a download of which nothing was heard.
+const LEASE_MS: i64 = 2 * 60_000;
 
 /// A link's row.
 #[derive(Clone, Debug)]
@@ -45,6 +48,23 @@ impl Catalog {
 }
 
 impl Tx {
+    /// Keeps a version for the download `id`, for two minutes from now; `Conflict` (`version-gone`) when its blobs have gone, or are about to.
+    /// Forgets leases that have ended.
+    pub async fn keep_for_download(&mut self, id: &LinkId, version: &VersionId) -> Result<()> {
+        let now = self.now().await?;
+        self.execute("DELETE FROM downloads WHERE lease_until < $1", args![now]).await?;
+        let sql = "INSERT INTO downloads (id, version_id, lease_until)
+            SELECT $1, id, $3 FROM versions WHERE id = $2 AND state IN ('published', 'superseded')
+            ON CONFLICT (id) DO UPDATE SET lease_until = $3";
+        let gone = || Error::conflict("version-gone", "the video was replaced meanwhile: ask for another link");
+        if self.execute(sql, args![id, version, now + LEASE_MS]).await? == 1 { Ok(()) } else { Err(gone()) }
+    }
+
+    /// A download is over: its version is not kept for it any longer.
+    pub async fn end_download(&mut self, id: &LinkId) -> Result<()> {
+        self.execute("DELETE FROM downloads WHERE id = $1", args![id]).await.map(drop)
+    }
+
     /// Inserts a link, and forgets those that ended a week ago.
     pub async fn insert_download_link(&mut self, new: &DownloadLink) -> Result<()> {
         let now = self.now().await?;

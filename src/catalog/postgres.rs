@@ -18,6 +18,7 @@ static MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0005_quotas.sql"),
     include_str!("../../migrations/postgres/0006_idempotency.sql"),
     include_str!("../../migrations/postgres/0007_replacements.sql"),
+    include_str!("../../migrations/postgres/0008_downloads.sql"),
 ];
 /// Only one server migrates at a time: the key of an advisory lock.
 const MIGRATION_LOCK: &str = "SELECT CAST(pg_advisory_xact_lock(7238901) AS TEXT) AS locked";

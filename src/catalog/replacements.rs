@@ -63,12 +63,13 @@ impl Catalog {
         Ok(self.fetch_optional(sql, args![version]).await?.is_some())
     }
 
-    /// The next 100 versions whose blobs are due to go: nobody has a session with them that lasts, and no job of theirs, by its lease,
-    /// may still write.
+    /// The next 100 versions whose blobs are due to go: nobody has a session with them that lasts or, by its lease, a download of them or of
+    /// their source, and no job of theirs, by its lease, may still write.
     pub async fn versions_to_purge(&self, now: i64) -> Result<Vec<(VersionId, VideoId)>> {
         let sql = "SELECT id, video_id FROM versions WHERE purge_at IS NOT NULL AND purge_at <= $1
             AND NOT EXISTS (SELECT 1 FROM playback_sessions AS viewer WHERE viewer.video_id = versions.video_id
                 AND viewer.version_id = versions.id AND viewer.revoked_at IS NULL AND viewer.expires_at > $1)
+            AND NOT EXISTS (SELECT 1 FROM downloads WHERE downloads.version_id = versions.id AND downloads.lease_until > $1)
             AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.video_id = versions.video_id AND jobs.version_id = versions.id
                 AND jobs.state IN ('running', 'cancelled') AND jobs.lease_until > $1)
             ORDER BY purge_at, id LIMIT 100";

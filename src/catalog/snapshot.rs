@@ -37,6 +37,18 @@ impl Catalog {
         rows.iter().map(|row| VideoId::parse(&row.text("video_id")?)).collect()
     }
 
+    /// Whether a video's root key is there now.
+    pub async fn has_key(&self, video: &VideoId) -> Result<bool> {
+        Ok(self.fetch_optional("SELECT 1 AS one FROM root_keys WHERE video_id = $1", args![video]).await?.is_some())
+    }
+
+    /// Whether a video is over: deleted, refused, or its upload was given up before it became one. One that merely lacks its key is not.
+    pub async fn has_ended(&self, video: &VideoId) -> Result<bool> {
+        let sql = "SELECT 1 AS one FROM videos WHERE id = $1 AND state IN ('deleted', 'refused') UNION ALL
+            SELECT 1 FROM uploads WHERE video_id = $1 AND state IN ('aborted', 'expired') AND NOT EXISTS (SELECT 1 FROM videos WHERE id = $1)";
+        Ok(self.fetch_optional(sql, args![video]).await?.is_some())
+    }
+
     /// Whether a part's row still points at `blob`, of a video that was not deleted, and neither its upload was given up nor its source is on
     /// its way out.
     pub async fn needs_part(&self, video: &VideoId, blob: &str) -> Result<bool> {

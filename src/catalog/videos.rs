@@ -1,5 +1,6 @@
 //! Videos: the rows of the library.
 
+use super::folding::fold;
 use super::{Catalog, Row, Tx};
 use crate::args;
 use crate::domain::collection;
@@ -77,7 +78,7 @@ impl Filter {
 
     /// The LIKE pattern for the title: its wildcards mean themselves.
     fn pattern(&self) -> Option<String> {
-        let folded = self.title.as_ref()?.to_lowercase();
+        let folded = fold(self.title.as_ref()?);
         let literal: String = folded.chars().flat_map(|c| matches!(c, '%' | '_' | '!').then_some('!').into_iter().chain([c])).collect();
         Some(format!("%{literal}%"))
     }
@@ -162,7 +163,7 @@ impl Tx {
         let now = self.now().await?;
         let sql = "INSERT INTO videos (id, owner, title, title_folded, state, stage, created_at)
             VALUES ($1, $2, $3, $5, 'processing', 'queued', $4)";
-        self.execute(sql, args![&upload.video, &upload.owner, &upload.title, now, upload.title.to_lowercase()]).await?;
+        self.execute(sql, args![&upload.video, &upload.owner, &upload.title, now, fold(&upload.title)]).await?;
         if let Some(name) = &upload.collection { self.set_collection(&upload.video, Some(name)).await } else { Ok(()) }
     }
 
@@ -177,7 +178,7 @@ impl Tx {
     /// Gives a video another title and another collection.
     pub async fn place(&mut self, id: &VideoId, to: &Placing) -> Result<()> {
         let sql = "UPDATE videos SET title = $2, title_folded = $3 WHERE id = $1";
-        self.execute(sql, args![id, &to.title, to.title.to_lowercase()]).await?;
+        self.execute(sql, args![id, &to.title, fold(&to.title)]).await?;
         self.set_collection(id, to.collection.as_ref()).await
     }
 

@@ -13,6 +13,7 @@ use crate::kms::Keyring;
 use crate::roles::Layout;
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Where the sealed keyring is, and what opens it.
@@ -57,8 +58,11 @@ pub(super) struct LastBackup {
     pub taken_at: i64,
     /// Its id.
     pub snapshot: String,
-    /// Where it is.
+    /// Where it is, as [`depot::Place::address`] says it.
     pub destination: String,
+    /// Of each sealed keyring, by its address, the SHA-256 that it had when it was last known to open.
+    #[serde(default)]
+    pub keyrings: BTreeMap<String, String>,
 }
 
 /// The file in the data folder that holds a [`LastBackup`].
@@ -83,11 +87,14 @@ pub(super) async fn run(flag: Option<PathBuf>, args: BackupArgs) -> Result<Exit,
     let blobs = Blobs::join(&layout.blobs())?;
     let depot = Depot::open(&place)?;
     let house = House { catalog, blobs, secrets: Secrets::new(keyring), actor: actor() };
-    seal(&depot, &house.secrets, &args.seal).await?;
+    let mut keyrings = LastBackup::of(&data).map(|last| last.keyrings).unwrap_or_default();
+    let sealed_at = args.seal.address(&place);
+    let sealed = seal(&depot, &house.secrets, &args.seal, keyrings.get(&sealed_at)).await?;
+    keyrings.insert(sealed_at, sealed);
     let (progress, keep) = (Progress::default(), args.keep.map(|keep| keep as usize));
     let taken = gauge::shown(&progress, backup::take(&house, &depot, keep, &progress)).await?;
     house.catalog.close().await;
-    remember(&data, &taken, &place)?;
+    remember(&data, &taken, &place, keyrings)?;
     report(&taken, &place, args.json)
 }
 
@@ -133,27 +140,43 @@ fn no_house(error: &crate::domain::Error, data: &Path) -> Failure {
     }
 }
 
-/// Sees to it that the keyring lies sealed where it can be found again. Asks for the passphrase only when it does not.
-async fn seal(depot: &Depot, secrets: &Secrets, args: &SealArgs) -> Result<(), Failure> {
+impl SealArgs {
+    /// Where the sealed keyring of backups at `place` is.
+    fn address(&self, place: &depot::Place) -> String {
+        self.keyring_file.clone().map_or_else(|| place.address(), |file| depot::Place::Folder(file).address())
+    }
+}
+
+/// Sees to it that the keyring lies sealed where it can be found again, as it was when it had the digest `known`. Asks for the passphrase
+/// only when it does not. Gives its digest.
+async fn seal(depot: &Depot, secrets: &Secrets, args: &SealArgs, known: Option<&String>) -> Result<String, Failure> {
+    // Whatever the seal says, which may lie elsewhere: another house's would lose its only one here, and its snapshots.
+    if let Some(newest) = Manifest::newest_readable(depot).await? {
+        newest.is_of(depot, secrets).await?;
+    }
     let file = args.keyring_file.as_deref();
     match backup::sealed_keyring(depot, file).await {
-        Ok(sealed) if sealed.is_of(secrets.keyring())? => return Ok(()),
+        Ok(sealed) if sealed.is_of(secrets.keyring())? => {
+            let sha256 = sealed.sha256()?;
+            if known.is_none_or(|known| *known == sha256) {
+                return Ok(sha256);
+            }
+            output::note("the sealed keyring is not the one that was written here: it is sealed anew");
+        }
+        // The house's keyring has grown.
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }
-    // The house's keyring may have grown; another house's would lose its only seal here.
-    if let Some(newest) = Manifest::newest_readable(depot).await? {
-        newest.is_of(depot, secrets).await?;
-    }
     output::note("the keyring is sealed under a passphrase: without both, nobody can restore this backup");
     let passphrase = passphrase::new(args.passphrase_file.as_deref())?;
     let sealed = SealedKeyring::seal(secrets.keyring(), &passphrase)?;
-    Ok(backup::keep_sealed_keyring(depot, file, &sealed).await?)
+    backup::keep_sealed_keyring(depot, file, &sealed).await?;
+    Ok(sealed.sha256()?)
 }
 
-fn remember(data: &Path, taken: &Taken, place: &depot::Place) -> Result<(), Failure> {
-    let last = LastBackup { taken_at: taken.taken_at, snapshot: taken.snapshot.to_string(), destination: place.shown() };
+fn remember(data: &Path, taken: &Taken, place: &depot::Place, keyrings: BTreeMap<String, String>) -> Result<(), Failure> {
+    let last = LastBackup { taken_at: taken.taken_at, snapshot: taken.snapshot.to_string(), destination: place.address(), keyrings };
     let written = serde_json::to_vec(&last).map_err(std::io::Error::from).and_then(|text| std::fs::write(data.join(LAST_BACKUP), text));
     written.map_err(|error| {
         Failure::new("data-folder", format!("the backup is done, but {} cannot be written: {error}", data.join(LAST_BACKUP).display()))
@@ -182,7 +205,9 @@ fn report(taken: &Taken, place: &depot::Place, json: bool) -> Result<Exit, Failu
     if taken.damaged.is_empty() {
         return Ok(Exit::Done);
     }
-    output::note("everything else is in the backup; take the videos named above from an older one, or delete them");
+    output::note(
+        "everything else is in the backup; \"what is damaged in the house\" in docs/backup.md says how to mend what is named above",
+    );
     Ok(Exit::Failed)
 }
 

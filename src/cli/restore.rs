@@ -4,7 +4,7 @@ use super::backup::{SealArgs, actor, catalog_place, settings, shown};
 use super::connection::Environment;
 use super::failure::Failure;
 use super::{Exit, gauge, output, passphrase, text};
-use crate::backup::{self, Damage, Manifest, Progress, Restored, Secrets, Target, Verified};
+use crate::backup::{self, Damage, Manifest, Outline, Progress, Restored, Secrets, Target, Verified};
 use crate::blobs::Blobs;
 use crate::depot::{Depot, Place};
 use crate::domain::ErrorKind;
@@ -95,16 +95,35 @@ async fn unseal(depot: &Depot, args: &SealArgs) -> Result<Secrets, Failure> {
     Ok(Secrets::new(sealed.open(&passphrase::given(args.passphrase_file.as_deref())?)?))
 }
 
+/// A snapshot in the list: what its manifest tells, or why it cannot be read.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Listed<'a> {
+    Whole(Outline<'a>),
+    Unreadable { snapshot: &'a SnapshotId, unreadable: &'static str },
+}
+
 async fn list(depot: &Depot, json: bool) -> Result<Exit, Failure> {
     let manifests = Manifest::all(depot).await?;
+    for error in manifests.iter().filter_map(|(_, manifest)| manifest.as_ref().err()) {
+        output::note(error.message());
+    }
     if json {
-        output::json(&manifests.iter().map(Manifest::outline).collect::<Vec<_>>())?;
+        let listed = manifests.iter().map(|(snapshot, manifest)| match manifest {
+            Ok(manifest) => Listed::Whole(manifest.outline()),
+            Err(error) => Listed::Unreadable { snapshot, unreadable: error.code() },
+        });
+        output::json(&listed.collect::<Vec<_>>())?;
         return Ok(Exit::Done);
     }
     let mut table = text::Table::new(["SNAPSHOT", "TAKEN", "VIDEOS", "BLOBS", "SIZE"]);
-    for manifest in &manifests {
-        let (videos, blobs) = (manifest.videos.to_string(), manifest.blobs.to_string());
-        table.row([manifest.id.to_string(), text::utc(manifest.taken_at), videos, blobs, text::size(manifest.blob_bytes)]);
+    for (id, manifest) in &manifests {
+        table.row(match manifest {
+            Ok(Manifest { taken_at, videos, blobs, blob_bytes, .. }) => {
+                [id.to_string(), text::utc(*taken_at), videos.to_string(), blobs.to_string(), text::size(*blob_bytes)]
+            }
+            Err(error) => [id.to_string(), error.code().to_owned(), String::new(), String::new(), String::new()],
+        });
     }
     output::line(table.to_string().trim_end())?;
     Ok(Exit::Done)

@@ -62,6 +62,17 @@ impl Place {
         }
     }
 
+    /// As it is found again from anywhere: a folder's path is absolute and has no slash at its end.
+    pub fn address(&self) -> String {
+        match self {
+            Self::Folder(path) => {
+                let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                absolute.components().collect::<PathBuf>().display().to_string()
+            }
+            Self::Bucket { .. } => self.shown(),
+        }
+    }
+
     pub(super) fn make(&self) -> Result<()> {
         let Self::Folder(path) = self else { return Ok(()) };
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
@@ -110,6 +121,10 @@ mod tests {
         assert_eq!(Place::parse("s3://house", Some("")).expect("a bucket"), bucket("house", ""));
         let place = Place::parse("s3://house/a/b/", None).expect("a bucket");
         assert_eq!((place.shown().as_str(), &place), ("s3://house/a/b", &bucket("house", "a/b")));
+        let here = std::env::current_dir().expect("a folder").join("b").display().to_string();
+        for (text, address) in [("/mnt/b", "/mnt/b"), ("/mnt/./b//", "/mnt/b"), ("b/", &here), ("s3://house/a/", "s3://house/a")] {
+            assert_eq!(Place::parse(text, None).expect("a place").address(), address);
+        }
         for wrong in ["", "s3://", "s3://ab", "s3://House/x", "s3://house/../x", "s3://house/a//b", "gs://house", "https://h/x"] {
             assert_eq!(Place::parse(wrong, None).expect_err(wrong).code(), "depot-place");
         }

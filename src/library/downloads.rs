@@ -1,5 +1,6 @@
 //! Downloads: a link is decided on and signed; whoever comes with it is decided on anew, written down, and gets bytes.
 
+use super::lease::Lease;
 use super::movie::Movie;
 use super::{Caller, Library, now_ms};
 use crate::audit::Entry;
@@ -15,7 +16,8 @@ use crate::representation::Validators;
 use crate::transaction;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -129,6 +131,8 @@ pub struct Bearer {
 #[derive(Debug)]
 pub struct Download {
     content: Content,
+    /// None for the source of a video that does not play yet: nothing replaces that.
+    lease: Option<Lease>,
     /// Its state, for conditional requests.
     pub validators: Validators,
     /// Its media type.
@@ -152,11 +156,17 @@ impl Download {
         }
     }
 
-    /// The bytes `range`, in pieces, each read and decrypted when it is asked for.
+    /// The bytes `range`, in pieces, each read and decrypted when it is asked for. What is replaced meanwhile is kept as long as they are.
     pub fn read(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
-        match &self.content {
+        let size_bytes = range.end.saturating_sub(range.start);
+        let pieces = match &self.content {
+            _ if range.is_empty() => return stream::empty().boxed(),
             Content::Movie(movie) => movie.read(range),
             Content::Source(source) => source.read(range),
+        };
+        match &self.lease {
+            Some(lease) => lease.hold(pieces, size_bytes),
+            None => pieces,
         }
     }
 }
@@ -228,13 +238,16 @@ impl Library {
                 let etag = format!("\"{version}-{name}-{}\"", hex::encode(&digest(&SHA256, movie.head()).as_ref()[..8]));
                 let content_type = if *name == RenditionName::audio() { "audio/mp4" } else { "video/mp4" };
                 let validators = Validators { etag, modified, immutable: true };
-                Ok(Download { content: Content::Movie(movie), validators, content_type, filename })
+                let lease = Some(Lease::new(self.catalog.clone(), version.clone()));
+                Ok(Download { content: Content::Movie(movie), lease, validators, content_type, filename })
             }
             _ => {
                 let (row, source) = self.source(&video).await?;
                 // Another source may take its place at the same address, in the same second even.
                 let validators = Validators { etag: format!("\"{}\"", row.id), modified: time(row.created_at), immutable: false };
-                Ok(Download { content: Content::Source(source), validators, content_type: "application/octet-stream", filename })
+                let lease = video.version.map(|version| Lease::new(self.catalog.clone(), version));
+                let (content, content_type) = (Content::Source(source), "application/octet-stream");
+                Ok(Download { content, lease, validators, content_type, filename })
             }
         }
     }

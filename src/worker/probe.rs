@@ -42,6 +42,10 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
         Some(Trim { in_ms, out_ms }) => Plan::trimmed(&facts, attempt.state.limits.slots, Points::of_ms(in_ms, out_ms)),
         None => Plan::new(&facts, attempt.state.limits.slots),
     };
+    // Nothing would ever be encoded, so nothing would ever end it.
+    if plan.is_empty() {
+        return Err(Refusal::from(Code::NothingThere).into());
+    }
     settle(attempt, payload, &facts, &plan).await?;
     Ok(())
 }

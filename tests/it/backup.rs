@@ -6,3 +6,4 @@ mod drill;
 mod incremental;
 mod killed;
 mod load;
+mod replaced;

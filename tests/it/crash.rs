@@ -7,6 +7,7 @@ use crate::support::clips::{clip, long_clip};
 use crate::support::orphans::assert_no_orphans;
 use crate::support::publishing::{Publishing, assert_published_once};
 use crate::support::server::Server;
+use crate::support::waiting::wait_until;
 use rand::RngExt;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -111,12 +112,12 @@ fn ffmpeg_dies_with_its_server() {
     let _publishing = Publishing::begin(&server, &file);
     let pid = server.pid();
     let mut children = Vec::new();
-    until(&server, "an ffmpeg runs", || {
+    wait_until(&server, "an ffmpeg runs", || {
         children = ffmpegs_of(pid);
         !children.is_empty()
     });
     server.kill();
-    until(&server, "every ffmpeg is gone", || children.iter().all(|child| !is_ffmpeg(*child)));
+    wait_until(&server, "every ffmpeg is gone", || children.iter().all(|child| !is_ffmpeg(*child)));
 }
 
 fn ffmpegs_of(parent: u32) -> Vec<u32> {
@@ -131,12 +132,4 @@ fn ffmpegs_of(parent: u32) -> Vec<u32> {
 /// Whether this process runs the program; one that has ended, collected or not, runs none.
 fn is_ffmpeg(pid: u32) -> bool {
     fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|program| program.file_name().is_some_and(|name| name == "ffmpeg"))
-}
-
-fn until(server: &Server, what: &str, mut happened: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !happened() {
-        assert!(begun.elapsed() < SOON, "waited in vain until {what}:\n{}", server.log());
-        std::thread::sleep(Duration::from_millis(10)); // tidy: polling
-    }
 }

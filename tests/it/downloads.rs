@@ -2,8 +2,9 @@
 
 use crate::support::clips::{PICTURES, clip, film, padded_clip};
 use crate::support::http::{header, problem};
-use crate::support::publishing::Publishing;
+use crate::support::publishing::{Publishing, publish_clip};
 use crate::support::server::Server;
+use crate::support::waiting::{wait_for, wait_until};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -53,6 +54,39 @@ impl House {
         assert_eq!((answer.status().as_u16(), header(&answer, "cache-control")), (201, "no-store"));
         answer.json::<Value>().await.expect("json")["url"].as_str().expect("a url").to_owned()
     }
+}
+
+/// Tier: `make test`. What is replaced while it is downloaded stays until the download has ended.
+#[tokio::test]
+async fn a_download_that_has_begun_goes_on() {
+    let server = Server::start_with(&[("THEATRUM_PLAYBACK__KEEP_SUPERSEDED", "0")]);
+    let file = padded_clip(server.scratch(), "padded.mp4", 2 * PADDING_BYTES);
+    let house = House::open(server, &file).await;
+    let server = &house.server;
+    let mut download = follow(&house.link("source").await, &[]).await;
+    let mut got = download.chunk().await.expect("bytes").expect("some").to_vec();
+    let other = clip(server.scratch(), "other.mp4");
+    let replaced = Publishing::with(server, &other, &["--replace", &house.video]).answer(server);
+    assert_eq!(replaced["state"], "ready", "{replaced}");
+    sqlx::query("UPDATE playback_sessions SET expires_at = 1").execute(&mut server.rows().await).await.expect("ended");
+    // A pass of the upkeep begins after this one, and another ends before the next video is gone.
+    for name in ["one.mp4", "two.mp4"] {
+        let gone = publish_clip(server, name);
+        assert!(server.cli(&["videos", "delete", gone.as_str()]).status.success());
+        let blobs = server.data().join("blobs/videos").join(gone.as_str());
+        wait_until(server, "a deleted video is purged", || !blobs.exists());
+    }
+    let superseded = "SELECT 1 AS one FROM versions WHERE state = 'superseded'";
+    let catalog = server.catalog().await;
+    assert!(catalog.fetch_optional(superseded, Vec::new()).await.expect("rows").is_some(), "it is kept");
+    while let Some(chunk) = download.chunk().await.expect("it goes on") {
+        got.extend_from_slice(&chunk);
+    }
+    assert!(got == std::fs::read(&file).expect("the file"), "to its last byte");
+    wait_for(server, "what nobody downloads any more is purged", async || {
+        catalog.fetch_optional(superseded, Vec::new()).await.expect("rows").is_none().then_some(())
+    })
+    .await;
 }
 
 /// Follows a link with headers.

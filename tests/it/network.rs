@@ -4,6 +4,7 @@ use crate::support::chance::seeded;
 use crate::support::clips::{PICTURES, noisy_clip, play};
 use crate::support::network::Network;
 use crate::support::server::Server;
+use crate::support::waiting::wait_for;
 use futures_util::StreamExt;
 use serde_json::Value;
 use std::fs::File;
@@ -109,9 +110,10 @@ async fn by_page(size_bytes: u64, calm_bytes: u64) {
     let video = videos["videos"][0]["video"].as_str().expect("a video").to_owned();
     assert_eq!(videos["videos"].as_array().map(Vec::len), Some(1), "{videos}");
     let client = trial.server.client(&trial.server.admin_token());
-    while client.get(&format!("/v1/videos/{video}")).await["state"] != "ready" {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await; // tidy: polling
-    }
+    wait_for(&trial.server, "the video is ready", async || {
+        (client.get(&format!("/v1/videos/{video}")).await["state"] == "ready").then_some(())
+    })
+    .await;
     trial.arrived(&VideoId::parse(&video).expect("an id")).await;
 }
 

@@ -6,11 +6,12 @@ use crate::support::orphans::assert_no_orphans;
 use crate::support::player::Player;
 use crate::support::publishing::Publishing;
 use crate::support::server::Server;
+use crate::support::waiting::wait_for;
 use aws_lc_rs::digest::{SHA256, digest};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use theatrum::catalog::jobs::Listing;
 use theatrum::domain::ids::VideoId;
 use theatrum::domain::job::State;
@@ -37,23 +38,6 @@ fn path(video: &VideoId) -> String {
     format!("/v1/videos/{video}")
 }
 
-async fn playback_url(server: &Server, video: &VideoId) -> String {
-    let client = server.client(&server.admin_token());
-    let playback = client.post(&format!("{}/playback", path(video)), &Value::Null).await;
-    playback["playback_url"].as_str().expect("a url").to_owned()
-}
-
-async fn wait_for<T>(server: &Server, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(begun.elapsed() < SOON, "waited in vain until {what}:\n{}", server.log());
-        tokio::time::sleep(Duration::from_millis(20)).await; // tidy: polling
-    }
-}
-
 /// Ends every playback session, and waits until just the blobs of the version that plays are left.
 async fn assert_old_blobs_go(server: &Server, video: &VideoId) {
     sqlx::query("UPDATE playback_sessions SET expires_at = 1").execute(&mut server.rows().await).await.expect("ended");
@@ -71,7 +55,7 @@ async fn assert_old_blobs_go(server: &Server, video: &VideoId) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_sees_the_old_version_to_its_end_across_the_switch() {
     let (server, video) = with_video();
-    let old_url = playback_url(&server, &video).await;
+    let old_url = server.playback_url(&video).await;
     let before = server.get(&path(&video)).await;
     let url = old_url.clone();
     let watching = tokio::task::spawn_blocking(move || {
@@ -94,7 +78,7 @@ async fn a_viewer_sees_the_old_version_to_its_end_across_the_switch() {
     assert_old_blobs_go(&server, &video).await;
     let gone = tokio::task::spawn_blocking(move || player.get(&old_url, None).status).await.expect("an answer");
     assert_eq!(gone, 404, "what was purged is gone");
-    assert_eq!(play(&playback_url(&server, &video).await), OTHERS);
+    assert_eq!(play(&server.playback_url(&video).await), OTHERS);
     let catalog = server.catalog().await;
     let events: Vec<String> = catalog.events(&video).await.expect("events").into_iter().map(|event| event.kind).collect();
     assert_eq!(events, ["upload.finished", "video.playable", "video.ready", "upload.finished", "video.replaced"]);
@@ -117,7 +101,7 @@ async fn a_refused_replacement_keeps_what_plays() {
     assert_eq!((&shown["replacement"]["state"], &shown["replacement"]["refusal"]["code"]), (&json!("refused"), &answer["code"]));
     let viewer = server.client(&server.token("viewer", "eve")).get(&path(&video)).await;
     assert_eq!((&viewer["replacement"], &viewer["trim"]), (&Value::Null, &Value::Null));
-    assert_eq!(play(&playback_url(&server, &video).await), PICTURES);
+    assert_eq!(play(&server.playback_url(&video).await), PICTURES);
     let catalog = server.catalog().await;
     wait_for(&server, "the refused source is gone", async || {
         let left = catalog.fetch_optional("SELECT 1 AS one FROM sources WHERE purge_at IS NOT NULL", Vec::new()).await.expect("rows");
@@ -149,7 +133,7 @@ async fn an_upload_that_is_given_up_leaves_the_video_alone() {
     assert!(put.body("nine byte").send().await.expect("an answer").status().is_success());
     ok(client.send(Method::DELETE, &upload, &Value::Null).await).await;
     assert_no_orphans(&server, &server.catalog().await, std::slice::from_ref(&video)).await;
-    assert_eq!(play(&playback_url(&server, &video).await), PICTURES);
+    assert_eq!(play(&server.playback_url(&video).await), PICTURES);
     for wrong in [json!({"title": "T"}), json!({"collection": "C"})] {
         let mut body = body.clone();
         body.as_object_mut().expect("object").extend(wrong.as_object().expect("object").clone());
@@ -180,7 +164,7 @@ async fn one_replacement_at_a_time_and_it_can_be_called_off() {
     assert!(called_off.status.success(), "{}", String::from_utf8_lossy(&called_off.stderr));
     let answer = first.answer(&server);
     assert_eq!((&answer["state"], &answer["code"]), (&json!("failed"), &json!("replacement-cancelled")), "{answer}");
-    assert_eq!(play(&playback_url(&server, &video).await), PICTURES);
+    assert_eq!(play(&server.playback_url(&video).await), PICTURES);
     let _second = Publishing::with(&server, &file, &["--replace", video.as_str()]);
     wait_for(&server, "the next one is encoded", encoding).await;
     ok(client.send(Method::DELETE, &path(&video), &Value::Null).await).await;
@@ -253,7 +237,7 @@ async fn survives_a_kill_at(point: &str) {
     server.restart(&[]);
     let answer = publishing.answer(&server);
     assert_eq!((&answer["state"], &answer["video"]), (&json!("ready"), &json!(video)), "{answer}\n{}", server.log());
-    assert_eq!(play(&playback_url(&server, &video).await), OTHERS);
+    assert_eq!(play(&server.playback_url(&video).await), OTHERS);
     let catalog = server.catalog().await;
     let events = catalog.events(&video).await.expect("events");
     let count = |kind: &str| events.iter().filter(|event| event.kind == kind).count();

@@ -18,3 +18,4 @@ pub mod samples;
 pub mod seaweed;
 pub mod server;
 pub mod small_disk;
+pub mod waiting;

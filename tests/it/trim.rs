@@ -63,12 +63,6 @@ fn sound(input: &str) -> Vec<i16> {
     raw.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
 }
 
-async fn playback_url(server: &Server, video: &VideoId) -> String {
-    let client = server.client(&server.admin_token());
-    let playback = client.post(&format!("/v1/videos/{video}/playback"), &Value::Null).await;
-    playback["playback_url"].as_str().expect("a url").to_owned()
-}
-
 fn trim(server: &Server, video: &VideoId, options: &[&str]) -> Value {
     let output = server.command(&["videos", "trim", video.as_str(), "--json"]).args(options).output().expect("the command line runs");
     assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), server.log());
@@ -91,7 +85,7 @@ async fn a_trim_shows_exactly_what_lies_between_its_points() {
     assert_eq!((&trimmed["trim"]["in_ms"], &trimmed["trim"]["out_ms"]), (&json!(POINTS_MS.0), &json!(POINTS_MS.1)));
     assert_eq!((&trimmed["duration_ms"], &trimmed["title"]), (&json!(POINTS_MS.1 - POINTS_MS.0), &whole["title"]));
     assert_eq!(trimmed["has_poster"], true);
-    let (url, local) = (playback_url(&server, &video).await, file.to_str().expect("text"));
+    let (url, local) = (server.playback_url(&video).await, file.to_str().expect("text"));
     let range = format!("trim=start={}ms:end={}ms,", POINTS_MS.0, POINTS_MS.1);
     assert_eq!(times(&url, ""), times(local, &range));
     let (shown, wanted, all) = (pictures(&url, ""), pictures(local, &range), pictures(local, ""));
@@ -112,7 +106,7 @@ async fn a_trim_shows_exactly_what_lies_between_its_points() {
     assert_eq!(again["duration_ms"], 2_000, "the second trim counts from the source's beginning");
     let whole = trim(&server, &video, &["--whole"]);
     assert_eq!((&whole["trim"]["out_ms"], &whole["duration_ms"]), (&Value::Null, &json!(14_000)));
-    assert_eq!(times(&playback_url(&server, &video).await, "").len(), all.len());
+    assert_eq!(times(&server.playback_url(&video).await, "").len(), all.len());
     let events = server.catalog().await.events(&video).await.expect("events");
     assert_eq!(events.iter().filter(|event| event.kind == "video.replaced").count(), 3);
 }
@@ -142,4 +136,46 @@ async fn wrong_points_are_refused() {
     let said = server.cli(&["videos", "trim", video, "--from", "20"]);
     assert_eq!(said.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&said.stderr).contains("14000 ms long"), "{}", String::from_utf8_lossy(&said.stderr));
+}
+
+/// Sound for three seconds, and pictures from the eighth on.
+fn with_a_gap(folder: &Path) -> PathBuf {
+    let path = folder.join("gap.mp4");
+    let mut command = Command::new("ffmpeg");
+    command.args([
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=d=3",
+        "-itsoffset",
+        "8",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=320x180:r=25:d=4",
+    ]);
+    command
+        .args(["-map", "1:v", "-map", "0:a", "-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"])
+        .arg(&path);
+    assert!(command.status().expect("ffmpeg is installed").success());
+    path
+}
+
+/// Tier: `make test`. invariant 4: every job ends: where there is neither picture nor sound, nothing is made, and that is said.
+#[tokio::test]
+async fn a_trim_into_a_gap_is_refused() {
+    let server = Server::start();
+    let file = with_a_gap(server.scratch());
+    let answer = Publishing::begin(&server, &file).answer(&server);
+    let video = answer["video"].as_str().expect("an id");
+    let said = server.cli(&["videos", "trim", video, "--from", "4", "--to", "6"]);
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    assert!(String::from_utf8_lossy(&said.stderr).contains("neither picture nor sound"), "{said:?}");
+    let shown = server.get(&format!("/v1/videos/{video}")).await;
+    let replacement = &shown["replacement"];
+    assert_eq!((&replacement["state"], &replacement["refusal"]["code"]), (&json!("refused"), &json!("nothing-there")), "{shown}");
+    assert_eq!(shown["state"], "ready");
 }

@@ -115,6 +115,11 @@ impl Plan {
         plan
     }
 
+    /// Whether nothing can come of it: between the points of a trim lies a gap.
+    pub fn is_empty(&self) -> bool {
+        self.video.is_none() && self.audio.is_none()
+    }
+
     /// As [`Plan::new`], with segments of about `target_ticks`.
     pub fn with_target(facts: &Facts, slots: usize, target_ticks: i64) -> Self {
         let target = target_ticks.max(1);

@@ -9,6 +9,7 @@ use crate::transaction;
 
 on_both_databases!(
     a_collection_is_made_once_by_all_who_name_it,
+    collections_are_in_the_order_of_their_bytes,
     a_collection_is_seen_by_those_who_see_a_video_in_it,
     a_video_moves_between_collections,
 );
@@ -49,6 +50,15 @@ async fn a_collection_is_made_once_by_all_who_name_it(db: &Db) -> Result<()> {
     let mut ids = made.await.into_iter().collect::<Result<Vec<_>>>()?;
     ids.dedup();
     assert_eq!(ids.len(), 1, "{ids:?}");
+    Ok(())
+}
+
+async fn collections_are_in_the_order_of_their_bytes(db: &Db) -> Result<()> {
+    for collection in ["b", "Äther", "a-1", "B", "a1", "a", "A", "übung"] {
+        db.video_in("ada", collection).await?;
+    }
+    let names = db.seen_by(Unready::Everyones).await?.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names, ["A", "B", "a", "a-1", "a1", "b", "Äther", "übung"]);
     Ok(())
 }
 

@@ -12,6 +12,7 @@ on_both_databases!(
     rows_go_from_one_database_into_either,
     joining_makes_nothing_and_migrates_nothing,
     a_schema_from_the_future_is_not_made,
+    a_video_without_its_key_has_not_ended,
 );
 
 type Rows = Vec<(String, Vec<Map<String, Json>>)>;
@@ -114,5 +115,23 @@ async fn joining_makes_nothing_and_migrates_nothing(db: &Db) -> Result<()> {
 
 async fn a_schema_from_the_future_is_not_made(db: &Db) -> Result<()> {
     assert_eq!(Catalog::open_at(&place(db), 1_000).await.expect_err("unknown").code(), "catalog-newer");
+    Ok(())
+}
+
+/// invariant 6: what a backup notes as deleted is gone for ever, so only an end counts as one.
+async fn a_video_without_its_key_has_not_ended(db: &Db) -> Result<()> {
+    let (video, upload) = (db.video_of("ada").await?, upload_of("ada"));
+    transaction!(db.catalog, |tx| tx.insert_upload(&upload, "wrapped").await)?;
+    for video in [&video, &upload.video] {
+        transaction!(db.catalog, |tx| tx.shred_root_key(video).await)?;
+        assert!(!db.catalog.has_key(video).await? && !db.catalog.has_ended(video).await?);
+    }
+    transaction!(db.catalog, |tx| {
+        tx.delete_video(&video).await?;
+        tx.end_upload(&upload.id, crate::domain::upload::State::Aborted).await
+    })?;
+    for video in [&video, &upload.video] {
+        assert!(db.catalog.has_ended(video).await?);
+    }
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::catalog::Tx;
 use crate::catalog::playback::Session;
 use crate::catalog::versions::{NewRendition, Outline, Publication, Version};
 use crate::domain::Result;
-use crate::domain::ids::{SessionId, SourceId, VersionId, VideoId};
+use crate::domain::ids::{LinkId, SessionId, SourceId, VersionId, VideoId};
 use crate::domain::job::{Kind as JobKind, NewJob, State as JobState};
 use crate::domain::replacement::{Kind, State, Trim};
 use crate::domain::upload::{State as UploadState, Upload};
@@ -23,6 +23,7 @@ on_both_databases!(
     a_refused_replacement_leaves_the_video_alone,
     a_failed_replacement_goes_on_or_gives_way,
     the_old_version_goes_when_nobody_watches_it,
+    the_old_version_goes_when_nobody_downloads_it,
     a_source_goes_with_the_last_version_that_needs_it,
     a_deleted_video_leaves_no_upload_open,
 );
@@ -299,6 +300,33 @@ async fn the_old_version_goes_when_nobody_watches_it(db: &Db) -> Result<()> {
     assert!(!db.catalog.plays_on(&old.id).await?);
     assert_eq!(db.catalog.renditions(&old.id).await?.len(), 0);
     assert_eq!(db.catalog.renditions(&new.id).await?.len(), 1);
+    Ok(())
+}
+
+/// invariant 2: leases are fenced: by the database's clock, and what has gone is held by nobody.
+async fn the_old_version_goes_when_nobody_downloads_it(db: &Db) -> Result<()> {
+    let old = db.ready().await?;
+    let (first, second) = (LinkId::new(), LinkId::new());
+    let keep = async |id| transaction!(db.catalog, |tx| tx.keep_for_download(id, &old.id).await);
+    keep(&first).await?;
+    let new = db.planned(&old.video, 0).await?;
+    assert_eq!(db.publish(&new).await?, Publication::Replacement);
+    keep(&second).await?;
+    let due = async || {
+        let now = transaction!(db.catalog, |tx| tx.now().await)?;
+        db.catalog.versions_to_purge(now).await
+    };
+    assert_eq!(due().await?, []);
+    transaction!(db.catalog, |tx| tx.end_download(&first).await)?;
+    assert_eq!(due().await?, [], "somebody downloads it");
+    let silent = "UPDATE downloads SET lease_until = 5";
+    transaction!(db.catalog, |tx| tx.execute(silent, crate::args![]).await)?;
+    assert_eq!(due().await?, [(old.id.clone(), old.video.clone())], "nothing was heard of it for long");
+    keep(&second).await?;
+    assert_eq!(due().await?, [], "it goes on");
+    transaction!(db.catalog, |tx| tx.end_download(&second).await)?;
+    transaction!(db.catalog, |tx| tx.version_purged(&old.id).await)?;
+    assert!(is_conflict(&keep(&second).await));
     Ok(())
 }
 

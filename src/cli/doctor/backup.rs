@@ -4,10 +4,12 @@ use super::Check;
 use crate::cli::backup::LastBackup;
 use crate::cli::text;
 use crate::config;
+use crate::depot::Place;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const NAME: &str = "backup";
+const ELSEWHERE: &str = "that is not backup.destination of the settings: the server notes deletions there only";
 const RUN: &str = "run `theatrum backup` every night, by cron or a timer (docs/backup.md)";
 
 /// Examines what the data folder remembers. Nothing to say before there is a house.
@@ -26,15 +28,17 @@ fn judge(last: Option<&LastBackup>, backup: &config::Backup, now_ms: i64) -> Che
     let Some(last) = last else {
         return Check::warn(NAME, format!("none yet to {}", backup.destination.as_deref().unwrap_or_default()), RUN);
     };
-    let found = format!("{} to {}", text::utc(last.taken_at), last.destination);
-    if backup.destination.as_ref().is_some_and(|place| place.trim_end_matches('/') != last.destination) {
-        return Check::warn(NAME, found, "that is not backup.destination of the settings: the server notes deletions there only");
-    }
+    let wanted =
+        backup.destination.as_deref().map(|text| Place::parse(text, None).map_or_else(|_| text.to_owned(), |place| place.address()));
+    let is_elsewhere = wanted.is_some_and(|place| place != last.destination);
     let age = Duration::from_millis(u64::try_from(now_ms.saturating_sub(last.taken_at)).unwrap_or_default());
-    if age > backup.remind_after {
-        return Check::warn(NAME, format!("the last was {found}, {} hours ago", age.as_secs() / 3600), RUN);
+    let found = format!("the last was {} to {}", text::utc(last.taken_at), last.destination);
+    match (age > backup.remind_after, is_elsewhere) {
+        (false, false) => Check::ok(NAME, found),
+        (false, true) => Check::warn(NAME, found, ELSEWHERE),
+        (true, false) => Check::warn(NAME, format!("{found}, {} hours ago", age.as_secs() / 3600), RUN),
+        (true, true) => Check::warn(NAME, format!("{found}, {} hours ago", age.as_secs() / 3600), format!("{RUN}; {ELSEWHERE}")),
     }
-    Check::ok(NAME, format!("the last was {found}"))
 }
 
 fn now_ms() -> i64 {
@@ -46,6 +50,7 @@ fn now_ms() -> i64 {
 mod tests {
     use super::super::Status;
     use super::*;
+    use std::collections::BTreeMap;
 
     const DAY_MS: i64 = 86_400_000;
 
@@ -56,14 +61,17 @@ mod tests {
             endpoint: None,
             remind_after: Duration::from_secs(2 * 86_400),
         };
-        let last = LastBackup { taken_at: 10 * DAY_MS, snapshot: "id".into(), destination: "/mnt/b".into() };
+        let last = LastBackup { taken_at: 10 * DAY_MS, snapshot: "id".into(), destination: "/mnt/b".into(), keyrings: BTreeMap::new() };
         for (last, place, now_ms, status) in [
             (None, "/mnt/b", 0, Status::Warn),
             (Some(&last), "/mnt/b/", 11 * DAY_MS, Status::Ok),
             (Some(&last), "/mnt/b", 13 * DAY_MS, Status::Warn),
+            (Some(&last), "/mnt/./b", 11 * DAY_MS, Status::Ok),
             (Some(&last), "s3://b", 11 * DAY_MS, Status::Warn),
         ] {
             assert_eq!(judge(last, &backup(place), now_ms).status, status);
         }
+        let misplaced = judge(Some(&last), &backup("s3://b"), 13 * DAY_MS);
+        assert!(misplaced.found.contains("72 hours ago"), "{}", misplaced.found);
     }
 }

@@ -1,17 +1,12 @@
 //! Backups in a bucket of a real S3.
 
-use super::drill::{Drill, assert_digests, lose_everything, playback};
-use crate::support::clips::{PICTURES, clip, play};
+use super::drill::{Drill, assert_digests, lose_everything};
+use crate::support::clips::{PICTURES, play};
+use crate::support::publishing::publish_clip;
 use crate::support::seaweed::{Bucket, fresh_bucket};
 use crate::support::server::Server;
+use crate::support::waiting::wait_until;
 use std::os::unix::process::ExitStatusExt;
-use theatrum::domain::ids::VideoId;
-
-fn publish(server: &Server, name: &str) -> VideoId {
-    let answer = server.publish(&clip(server.scratch(), name));
-    assert_eq!(answer["state"], "ready", "{answer}");
-    VideoId::parse(answer["video"].as_str().expect("an id")).expect("an id")
-}
 
 /// Tier: `make test`. As in a folder: incremental, one writer at a time, a killed run forgotten, deleted videos gone, every digest checked. The
 /// server notes a deletion there by itself.
@@ -24,7 +19,7 @@ async fn a_house_comes_back_from_a_bucket() {
     let mut server = Server::start_with(&[&settings[..], &credentials[..]].concat());
     let drill = Drill::at(&server, &place, &credentials);
     let at = ["--endpoint", endpoint.as_str()];
-    let (kept, gone) = (publish(&server, "kept.mp4"), publish(&server, "gone.mp4"));
+    let (kept, gone) = (publish_clip(&server, "kept.mp4"), publish_clip(&server, "gone.mp4"));
 
     let killed = drill.command(&server, "backup", &at).env("THEATRUM_FAILPOINT", "backup-blob:3").output().expect("runs");
     assert_eq!(killed.status.signal(), Some(libc::SIGKILL), "{killed:?}");
@@ -36,10 +31,9 @@ async fn a_house_comes_back_from_a_bucket() {
 
     assert!(server.cli(&["videos", "delete", gone.as_str()]).status.success());
     // The server notes that on its own, soon.
-    while drill.done(&server, "restore", &[&at[..], &["--verify-only"]].concat())["deleted_since"] != 1 {
-        assert!(server.is_alive(), "{}", server.log());
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await; // tidy: polling
-    }
+    wait_until(&server, "the deletion is noted", || {
+        drill.done(&server, "restore", &[&at[..], &["--verify-only"]].concat())["deleted_since"] == 1
+    });
     let third = drill.done(&server, "backup", &[&at[..], &["--keep", "1"]].concat());
     assert_eq!((&third["pruned"]["videos"], &third["pruned"]["snapshots"]), (&1.into(), &2.into()), "{third}");
     let wrong = drill.command(&server, "backup", &at).env("AWS_SECRET_ACCESS_KEY", "wrong").output().expect("runs");
@@ -50,6 +44,6 @@ async fn a_house_comes_back_from_a_bucket() {
     server.restart(&[]);
     let catalog = server.catalog().await;
     assert!(assert_digests(&catalog, &server.data(), &kept).await > 2);
-    assert_eq!(play(&playback(&server, &kept).await), PICTURES);
+    assert_eq!(play(&server.playback_url(&kept).await), PICTURES);
     assert!(catalog.video(&gone).await.is_err(), "deleted stays deleted");
 }

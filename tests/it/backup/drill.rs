@@ -7,12 +7,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 use theatrum::blobs::Digests;
 use theatrum::catalog::Catalog;
 use theatrum::domain::ids::VideoId;
-
-const SOON: Duration = Duration::from_secs(60);
 
 /// Where a drill's backups go, and how they are opened.
 pub struct Drill {
@@ -110,13 +107,6 @@ pub fn files(root: &Path) -> BTreeSet<String> {
     files
 }
 
-/// A playback URL of a video, made anew.
-pub async fn playback(server: &Server, video: &VideoId) -> String {
-    let client = server.client(&server.admin_token());
-    let answer = client.post(&format!("/v1/videos/{video}/playback"), &Value::Null).await;
-    answer["playback_url"].as_str().expect("a url").to_owned()
-}
-
 /// invariant 10: each segment and initialisation segment of a video has the digest that its row tells of. Gives how many there were.
 pub async fn assert_digests(catalog: &Catalog, data: &Path, video: &VideoId) -> usize {
     let row = catalog.video(video).await.expect("a video");
@@ -132,13 +122,4 @@ pub async fn assert_digests(catalog: &Catalog, data: &Path, video: &VideoId) -> 
         assert_eq!(hex::encode(Digests::of(&bytes).sha256), *sha256, "{path}");
     }
     expected.len()
-}
-
-/// Waits until something has happened.
-pub fn until(server: &Server, what: &str, mut happened: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !happened() {
-        assert!(begun.elapsed() < SOON, "waited in vain until {what}:\n{}", server.log());
-        std::thread::sleep(Duration::from_millis(20)); // tidy: polling
-    }
 }

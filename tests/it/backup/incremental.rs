@@ -1,18 +1,13 @@
 //! What a second backup copies, what a deletion and a limit take away, and who may write where.
 
-use super::drill::{Drill, assert_digests, files, lose_everything, playback, write_secret};
-use crate::support::clips::{PICTURES, clip, play};
+use super::drill::{Drill, assert_digests, files, lose_everything, write_secret};
+use crate::support::clips::{PICTURES, play};
 use crate::support::postgres::fresh_database;
+use crate::support::publishing::publish_clip;
 use crate::support::server::Server;
 use std::fs;
 use theatrum::catalog::Catalog;
 use theatrum::domain::ids::VideoId;
-
-fn publish(server: &Server, name: &str) -> VideoId {
-    let answer = server.publish(&clip(server.scratch(), name));
-    assert_eq!(answer["state"], "ready", "{answer}");
-    VideoId::parse(answer["video"].as_str().expect("an id")).expect("an id")
-}
 
 fn blobs_of(server: &Server, video: &VideoId) -> usize {
     files(&server.data().join("blobs")).iter().filter(|path| path.contains(video.as_str())).count()
@@ -24,14 +19,14 @@ fn blobs_of(server: &Server, video: &VideoId) -> usize {
 async fn a_depot_grows_by_what_is_new_and_shrinks_by_what_is_deleted() {
     let mut server = Server::start();
     let drill = Drill::folder(&server);
-    let (first, gone) = (publish(&server, "first.mp4"), publish(&server, "gone.mp4"));
+    let (first, gone) = (publish_clip(&server, "first.mp4"), publish_clip(&server, "gone.mp4"));
     let whole = drill.done(&server, "backup", &[]);
     let expected = blobs_of(&server, &first) + blobs_of(&server, &gone);
     assert_eq!((&whole["blobs"], &whole["copied_blobs"]), (&expected.into(), &expected.into()), "{whole}");
     let nothing = drill.done(&server, "backup", &[]);
     assert_eq!((&nothing["blobs"], &nothing["copied_blobs"], &nothing["copied_bytes"]), (&expected.into(), &0.into(), &0.into()));
 
-    let second = publish(&server, "second.mp4");
+    let second = publish_clip(&server, "second.mp4");
     let plain = server.command(&["backup", &drill.path().to_string_lossy(), "--json"]).output().expect("runs");
     let more = super::drill::answer(plain);
     assert_eq!(more["copied_blobs"], blobs_of(&server, &second), "only what is new, and no passphrase was needed");
@@ -54,7 +49,7 @@ async fn a_depot_grows_by_what_is_new_and_shrinks_by_what_is_deleted() {
     let catalog = Catalog::open_postgres(&url).await.expect("a catalog");
     for video in [&first, &second] {
         assert!(assert_digests(&catalog, &server.data(), video).await > 2);
-        assert_eq!(play(&playback(&server, video).await), PICTURES);
+        assert_eq!(play(&server.playback_url(video).await), PICTURES);
     }
     assert!(catalog.video(&gone).await.is_err(), "deleted stays deleted, whichever snapshot is restored");
     assert!(catalog.wrapped_root_key(&gone).await.is_err());
@@ -71,6 +66,14 @@ async fn nothing_is_written_where_something_else_is() {
     assert!(drill.refused(&other, "backup", &[]).contains("depot-foreign"));
     assert!(drill.refused(&server, "restore", &[]).contains("data-not-empty"), "a house that is there stays");
     assert_eq!(server.get("/v1/videos").await["videos"], serde_json::json!([]), "and goes on");
+    // A seal that rots is noticed by the next backup, not by the restore.
+    let seal = drill.path().join("keyring.sealed");
+    let mut rotten: serde_json::Value = serde_json::from_slice(&fs::read(&seal).expect("there")).expect("json");
+    rotten["nonce"] = "AAAAAAAAAAAAAAAA".into();
+    fs::write(&seal, rotten.to_string()).expect("written");
+    drill.refused(&server, "restore", &["--verify-only"]);
+    drill.done(&server, "backup", &[]);
+    drill.done(&server, "restore", &["--verify-only"]);
     let inside = server.data().join("backups");
     let usage = server.cli(&["backup", &inside.to_string_lossy()]);
     assert_eq!(usage.status.code(), Some(2), "a backup in the data folder is none");
@@ -92,5 +95,9 @@ async fn nothing_is_written_where_something_else_is() {
     drill.done(&server, "restore", &["--verify-only", "--keyring-file", &apart]);
     let foreign = Drill::at(&other, &other.scratch().join("depot").to_string_lossy(), &[]);
     foreign.done(&other, "backup", &[]);
+    let before = foreign.snapshots(&other);
+    let said = foreign.refused(&server, "backup", &["--keep", "1", "--keyring-file", &apart]);
+    assert!(said.contains("depot-foreign"), "{said}");
+    assert_eq!(foreign.snapshots(&other), before, "whatever the keyring says that lies elsewhere");
     assert!(foreign.refused(&server, "restore", &["--verify-only", "--keyring-file", &apart]).contains("keyring-foreign"));
 }

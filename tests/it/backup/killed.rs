@@ -1,11 +1,11 @@
 //! A backup and a restore are killed at named points; the next run ends what they began.
 
-use super::drill::{Drill, assert_digests, files, lose_everything, playback};
-use crate::support::clips::{PICTURES, clip, play};
+use super::drill::{Drill, assert_digests, files, lose_everything};
+use crate::support::clips::{PICTURES, play};
+use crate::support::publishing::publish_clip;
 use crate::support::server::Server;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
-use theatrum::domain::ids::VideoId;
 
 fn killed(drill: &Drill, server: &Server, what: &str, point: &str) {
     let output = drill.command(server, what, &[]).env("THEATRUM_FAILPOINT", point).output().expect("runs");
@@ -18,8 +18,7 @@ fn killed(drill: &Drill, server: &Server, what: &str, point: &str) {
 async fn a_killed_backup_and_a_killed_restore_are_ended_by_the_next() {
     let mut server = Server::start();
     let drill = Drill::folder(&server);
-    let answer = server.publish(&clip(server.scratch(), "clip.mp4"));
-    let video = VideoId::parse(answer["video"].as_str().expect("an id")).expect("an id");
+    let video = publish_clip(&server, "clip.mp4");
     let blobs = files(&server.data().join("blobs")).len();
     killed(&drill, &server, "backup", "backup-blob:3");
     assert_eq!(drill.snapshots(&server), [""; 0]);
@@ -41,5 +40,5 @@ async fn a_killed_backup_and_a_killed_restore_are_ended_by_the_next() {
     drill.done(&server, "restore", &[]);
     server.restart(&[]);
     assert!(assert_digests(&server.catalog().await, &server.data(), &video).await > 2);
-    assert_eq!(play(&playback(&server, &video).await), PICTURES);
+    assert_eq!(play(&server.playback_url(&video).await), PICTURES);
 }

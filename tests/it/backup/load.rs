@@ -1,11 +1,12 @@
 //! The drill: backed up while it works, wiped, restored, and used again.
 
-use super::drill::{Drill, answer, assert_digests, files, lose_everything, playback, until};
+use super::drill::{Drill, answer, assert_digests, files, lose_everything};
 use crate::support::clips::{PICTURES, clip, film, padded_clip, play};
 use crate::support::player::Player;
 use crate::support::postgres::fresh_database;
 use crate::support::publishing::Publishing;
 use crate::support::server::Server;
+use crate::support::waiting::{wait_for, wait_until};
 use std::path::PathBuf;
 use theatrum::catalog::Catalog;
 use theatrum::domain::ids::VideoId;
@@ -52,28 +53,22 @@ async fn backed_up_under_load(server: &mut Server, drill: &Drill) -> Lost {
     let padded = padded_clip(server.scratch(), "padded.mp4", PADDING_BYTES);
     let mut uploading = Publishing::begin(server, &padded);
     let catalog = server.catalog().await;
-    while texts(&catalog, PARTS).await.len() < 3 {
-        assert!(server.is_alive(), "{}", server.log());
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await; // tidy: polling
-    }
+    wait_for(server, "three parts have come", async || (texts(&catalog, PARTS).await.len() >= 3).then_some(())).await;
     uploading.kill();
     let parts = texts(&catalog, PARTS).await;
     assert!(parts.len() < 13, "the upload is not finished");
 
     let long = film(server.scratch(), "long.mp4", "testsrc2=s=1280x720:r=25:d=30", 30);
     let _encoding = Publishing::begin(server, &long);
-    while texts(&catalog, ENCODING).await.is_empty() {
-        assert!(server.is_alive(), "{}", server.log());
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await; // tidy: polling
-    }
-    let encoding = VideoId::parse(&texts(&catalog, ENCODING).await[0]).expect("an id");
+    let encoding = wait_for(server, "something is encoded", async || texts(&catalog, ENCODING).await.into_iter().next()).await;
+    let encoding = VideoId::parse(&encoding).expect("an id");
     let running = drill.begin(server, "backup");
     assert!(server.cli(&["videos", "delete", deleted.as_str()]).status.success());
     answer(running.wait_with_output().expect("ends"));
     assert!(server.is_alive(), "the server went on");
     // The server itself notes the deletion in the depot, whether the backup saw it or not.
     let tombstone = drill.path().join(format!("deleted/{deleted}"));
-    until(server, "the deletion is noted", || tombstone.exists() && !drill.path().join(format!("keys/{deleted}")).exists());
+    wait_until(server, "the deletion is noted", || tombstone.exists() && !drill.path().join(format!("keys/{deleted}")).exists());
     catalog.close().await;
     Lost { kept: video(&kept), old_url, deleted, encoding, padded, parts }
 }
@@ -81,7 +76,7 @@ async fn backed_up_under_load(server: &mut Server, drill: &Drill) -> Lost {
 /// Everything that was there is there, and goes on.
 async fn assert_restored(server: &mut Server, catalog: &Catalog, lost: &Lost) {
     assert!(assert_digests(catalog, &server.data(), &lost.kept).await > 2);
-    assert_eq!(play(&playback(server, &lost.kept).await), PICTURES);
+    assert_eq!(play(&server.playback_url(&lost.kept).await), PICTURES);
     // Of a session from before, nobody knows whether it was revoked meanwhile.
     let (_, path) = lost.old_url.split_once("/t/").expect("a token");
     let refused = tokio::task::block_in_place(|| {
@@ -107,15 +102,13 @@ async fn assert_restored(server: &mut Server, catalog: &Catalog, lost: &Lost) {
     assert!(lost.parts.iter().all(|part| parts.contains(part)), "no part was sent again");
 
     let path = format!("/v1/videos/{}", lost.encoding);
-    loop {
+    wait_for(server, "what was being encoded is ready", async || {
         let state = server.get(&path).await["state"].as_str().expect("a state").to_owned();
-        assert!(server.is_alive() && matches!(state.as_str(), "processing" | "ready"), "{state}: {}", server.log());
-        if state == "ready" {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await; // tidy: polling
-    }
-    assert_eq!(play(&playback(server, &lost.encoding).await), 750, "what was being encoded is encoded after all");
+        assert!(matches!(state.as_str(), "processing" | "ready"), "{state}: {}", server.log());
+        (state == "ready").then_some(())
+    })
+    .await;
+    assert_eq!(play(&server.playback_url(&lost.encoding).await), 750, "what was being encoded is encoded after all");
     assert_eq!(
         texts(catalog, "SELECT action AS text FROM audit WHERE action IN ('backup', 'restore')").await,
         ["backup", "backup", "restore"]
@@ -161,6 +154,6 @@ async fn a_house_moves_to_postgres_and_back() {
     server.restart(&[]);
     for (video, pictures) in [(&lost.kept, PICTURES), (&lost.encoding, 750)] {
         assert!(assert_digests(&server.catalog().await, &server.data(), video).await > 2);
-        assert_eq!(play(&playback(&server, video).await), pictures);
+        assert_eq!(play(&server.playback_url(video).await), pictures);
     }
 }

@@ -3,6 +3,7 @@
 use super::server::Server;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
+use theatrum::domain::ids::VideoId;
 
 /// A client of the API with a token, or with none.
 pub struct Client {
@@ -21,6 +22,12 @@ impl Server {
     /// A client without credentials.
     pub fn anonymous(&self) -> Client {
         Client { http: reqwest::Client::builder().no_proxy().build().expect("a client"), url: self.url(), token: None }
+    }
+
+    /// A playback URL of a video, made anew for the administrator.
+    pub async fn playback_url(&self, video: &VideoId) -> String {
+        let playback = self.client(&self.admin_token()).post(&format!("/v1/videos/{video}/playback"), &Value::Null).await;
+        playback["playback_url"].as_str().expect("a url").to_owned()
     }
 }
 

@@ -1,6 +1,6 @@
 //! `theatrum publish` running beside the test, and what must hold once it has ended.
 
-use super::clips::{PICTURES, play};
+use super::clips::{PICTURES, clip, play};
 use super::server::Server;
 use serde_json::Value;
 use std::io::Read;
@@ -70,6 +70,13 @@ impl Publishing {
         let was_never_heard = answer["code"] == "unreachable" && answer["video"].is_null();
         if was_never_heard { Self::begin(server, file).plays(server) } else { played(server, &answer) }
     }
+}
+
+/// Publishes a [`clip`] of this name, which must become ready; gives the video.
+pub fn publish_clip(server: &Server, name: &str) -> VideoId {
+    let answer = server.publish(&clip(server.scratch(), name));
+    assert_eq!(answer["state"], "ready", "{answer}\n{}", server.log());
+    VideoId::parse(answer["video"].as_str().expect("an id")).expect("an id")
 }
 
 /// Plays what was published to its end.

@@ -43,6 +43,8 @@ pub enum Code {
     FrameRateTooHigh,
     /// Neither pictures nor sound could be decoded.
     Undecodable,
+    /// Between the points of a trim, neither pictures nor sound.
+    NothingThere,
 }
 
 impl Code {
@@ -67,6 +69,7 @@ impl Code {
             Self::TooLong => "too-long",
             Self::FrameRateTooHigh => "frame-rate-too-high",
             Self::Undecodable => "undecodable",
+            Self::NothingThere => "nothing-there",
         }
     }
 
@@ -92,6 +95,7 @@ impl Code {
             Self::UnsupportedCodec => "The video is in a format this server cannot decode. Please export it as H.264 or HEVC.",
             Self::TooLong => "The recording is longer than 12 hours. Please split it.",
             Self::FrameRateTooHigh => "The video has more than 240 pictures per second. Please export it at a lower rate.",
+            Self::NothingThere => "Between these points the recording has neither picture nor sound. Please choose others.",
             Self::Undecodable => "Less than half of the recording can be decoded: the file is damaged. Please copy or export it again.",
         }
     }

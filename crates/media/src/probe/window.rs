@@ -119,6 +119,17 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_between_sound_and_pictures_is_nothing() {
+        let mut late = video(640, 360);
+        let shift = |pts: &mut i64| *pts += 8_000;
+        late.pictures.0.iter_mut().chain(&mut late.solid.0).for_each(shift);
+        late.end_pts += 8_000;
+        let whole = Facts { audio: Some(sound(0, 3_000)), ..facts(late) };
+        assert!(plan(&whole, 4_000, Some(6_000)).is_empty());
+        assert!(!plan(&whole, 2_000, Some(6_000)).is_empty() && !plan(&whole, 4_000, Some(9_000)).is_empty());
+    }
+
+    #[test]
     fn the_whole_source_between_its_own_ends_is_planned_as_ever() {
         let whole = facts(video(640, 360));
         let (trimmed, plain) = (plan(&whole, 0, None), Plan::new(&whole, 2));
