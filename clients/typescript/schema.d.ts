@@ -258,6 +258,7 @@ export interface paths {
          * Follow changes.
          * @description Server-sent events: `video` with a Video whenever one changes that the caller may see, `removed` with `{video}` when one is gone. Nothing
          *     is replayed: load the list after connecting. The stream ends with the token, and when changes were missed: connect again, load again.
+         *     `alive` comes whenever there was nothing to tell for 15 seconds: a stream that says nothing for longer has broken unnoticed.
          */
         get: operations["follow_events"];
         put?: never;
