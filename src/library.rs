@@ -26,6 +26,7 @@ use crate::doorbell::Doorbell;
 use crate::keys::Keys;
 use crate::links::playback::Signer;
 use crate::policy::{Action, Actor, Decision, decide};
+use crate::storage::Storage;
 use crate::transaction;
 use bytes::Bytes;
 pub use credentials::{Credentials, Made};
@@ -45,6 +46,8 @@ pub struct Library {
     pub catalog: Catalog,
     /// Posters.
     pub blobs: Blobs,
+    /// Says whether there is room.
+    pub storage: Storage,
     /// Opens root keys.
     pub keys: Keys,
     /// The audit log.

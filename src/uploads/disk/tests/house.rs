@@ -158,6 +158,7 @@ impl House {
             sha256: Digests::of(text).sha256,
             video: self.video.clone(),
             root_key_wrapped: self.root_key_wrapped.clone(),
+            hold: None,
         };
         self.ledger.rows().expected.insert((self.upload.clone(), number), expected);
         self.sign(number, text).await
