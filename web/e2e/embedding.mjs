@@ -80,6 +80,7 @@ async function plays(browser, video, html) {
   );
   check('an allowed site plays the video in its frame', time > 1, `${time} s`);
   await page.screenshot({ path: `${settings.screenshots}/embed-playing.png` });
+  await expires(watched, frame);
   const referrer = await frame.locator('body').evaluate(() => document.referrer);
   check('the frame knows no more than the site', !referrer.includes('#'), referrer);
   html.now = snippet;
@@ -89,6 +90,23 @@ async function plays(browser, video, html) {
   await page.screenshot({ path: `${settings.screenshots}/embed-invitation.png` });
   watched.checkClean('a frame on an allowed site');
   await watched.context.close();
+}
+
+/** A frame that asks for a session, at first or after one was ended, by a link that has expired. */
+async function expires({ page, allowing }, frame) {
+  const detail = 'the token has expired; ask for a new one';
+  await allowing(/401/, async () => {
+    await page.route('**/embeds/playback', (route) =>
+      route.fulfill({ status: 401, contentType: 'application/problem+json', body: JSON.stringify({ status: 401, code: 'token-expired', detail }) }),
+    );
+    await page.reload();
+    const alert = frame.getByRole('alert');
+    await alert.waitFor();
+    const words = await alert.innerText();
+    check('a frame whose link has expired says what to do', /has expired\. Reload the page/.test(words), words);
+    await page.screenshot({ path: `${settings.screenshots}/embed-expired.png` });
+    await page.unroute('**/embeds/playback');
+  });
 }
 
 async function isBlocked(browser, video, html) {

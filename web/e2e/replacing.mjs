@@ -1,5 +1,5 @@
 // Replacing and trimming: the watch page shows how the new version comes along, and then shows it.
-import { check, gallery, settings, signIn, watchedPage, whenState } from './harness.mjs';
+import { check, gallery, media, settings, signIn, watchedPage, whenMedia, whenState } from './harness.mjs';
 
 /** What the API says of a video. */
 async function shown(video) {
@@ -32,6 +32,10 @@ export async function replacing(browser, video) {
 
 async function trims(page, video) {
   const { duration_ms: whole } = await shown(video);
+  // Stopped where it will have no picture any more.
+  if (!(await media(page)).paused) await page.keyboard.press('k');
+  await page.keyboard.press('6');
+  await whenMedia(page, ({ time, seeking }) => time > 5 && !seeking);
   await page.getByRole('button', { name: 'Trim…' }).click();
   const form = page.locator('[data-trim]');
   await form.waitFor();
@@ -54,6 +58,8 @@ async function trims(page, video) {
     const { duration } = document.querySelector('video');
     return Number.isFinite(duration) && duration > 0 ? { duration } : null;
   }).then((handle) => handle.jsonValue());
+  const { time } = await whenMedia(page, ({ loaded }) => loaded);
+  check('and begins anew when one stopped beyond its end', time < 3.5, `${time} s`);
   check('the player shows the trimmed version', Math.abs(duration - 3.5) < 0.1, `${duration} s`);
 }
 
@@ -70,6 +76,40 @@ async function replaces(page, video) {
   const first = await page.evaluate(() => document.activeElement?.textContent?.trim());
   check('the card’s menu opens with its first action', first === 'Replace video…', first);
   await gallery(page, 'library-menu');
+  await cardMenu(page, card);
+  await trimFromCard(page, card, video);
+}
+
+/** A menu button as WAI-ARIA describes it. */
+async function cardMenu(page, card) {
+  const at = () => page.evaluate(() => document.activeElement?.textContent?.trim());
+  const press = async (key) => {
+    await page.keyboard.press(key);
+    return at();
+  };
+  const walk = [await press('End'), await press('ArrowDown'), await press('ArrowUp'), await press('Home')];
+  check('arrows, Home and End move in it', walk.join() === 'Embed…,Replace video…,Embed…,Replace video…', walk.join());
   await page.keyboard.press('Escape');
-  check('and closes by Escape', (await card.getByRole('menu').count()) === 0);
+  const returned = await page.evaluate(() => document.activeElement?.getAttribute('aria-label') ?? '');
+  check('Escape closes it and returns to its button', (await card.getByRole('menu').count()) === 0 && /^More for/.test(returned), returned);
+  await page.keyboard.press('ArrowDown');
+  await card.getByRole('menu').waitFor();
+  await page.getByRole('heading', { name: 'Library' }).click();
+  check('an arrow opens it, a click elsewhere closes it', (await card.getByRole('menu').count()) === 0);
+}
+
+async function trimFromCard(page, card, video) {
+  await card.hover();
+  await card.getByRole('button', { name: /^More for/ }).click();
+  await card.getByRole('menuitem', { name: 'Trim…' }).click();
+  await page.waitForURL(`${settings.url}/watch/${video}?trim`);
+  const form = page.locator('[data-trim]');
+  await form.waitFor();
+  check('“Trim…” of a card opens the trim panel', await page.evaluate(() => document.activeElement?.closest('[data-trim]') !== null));
+  await page.reload();
+  await form.waitFor();
+  check('a reload leaves it open', true);
+  await form.getByRole('button', { name: 'Close' }).click();
+  await form.waitFor({ state: 'detached' });
+  check('closed, it is gone from the address', page.url() === `${settings.url}/watch/${video}`, page.url());
 }

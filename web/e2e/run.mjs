@@ -8,6 +8,7 @@ import { accessKeys } from './inbox.mjs';
 import { launch, part, tally } from './harness.mjs';
 import { signingIn } from './signin.mjs';
 import { uploading, uploadsSurvive } from './uploading.mjs';
+import { collections } from './collections.mjs';
 import { editing, reading } from './reference.mjs';
 import { watching, sessionEnds } from './watching.mjs';
 import { byKeyboard } from './keyboard.mjs';
@@ -24,6 +25,7 @@ try {
   await part('uploads survive', () => uploadsSurvive(browser));
   if (found.video) {
     await part('watching', () => watching(browser, found.video));
+    await part('collections', () => collections(browser, found.video));
     await part('editing', () => editing(browser, found.video));
     await part('the session ends', () => sessionEnds(browser, found.video));
     await part('by keyboard alone', () => byKeyboard(browser, found.video));

@@ -1,6 +1,7 @@
 // Tests of routes and of the list of videos.
 import { describe, expect, it } from 'vitest';
 import type { Video } from '../src/lib/api';
+import { collectionOf, libraryPath } from '../src/lib/collections';
 import { parse, safeNext } from '../src/lib/router.svelte';
 import { belongsLater, downloads, qualityWords, trouble, upsert, without } from '../src/lib/videos';
 
@@ -18,9 +19,12 @@ function video(id: string, created_at: number, more: Partial<Video> = {}): Video
 
 describe('router', () => {
   it.each([
-    ['/', '', { name: 'library' }],
-    [`/watch/${ID}`, '', { name: 'watch', video: ID }],
-    [`/watch/${ID}/`, '', { name: 'watch', video: ID }],
+    ['/', '', { name: 'library', collection: null }],
+    ['/', '?collection=Cardiology%20/2026', { name: 'library', collection: 'Cardiology/2026' }],
+    ['/', '?collection=', { name: 'library', collection: null }],
+    [`/watch/${ID}`, '', { name: 'watch', video: ID, trim: false }],
+    [`/watch/${ID}`, '?trim', { name: 'watch', video: ID, trim: true }],
+    [`/watch/${ID}/`, '', { name: 'watch', video: ID, trim: false }],
     ['/watch/../etc', '', { name: 'missing' }],
     ['/signin', `?next=/watch/${ID}`, { name: 'signin', next: `/watch/${ID}` }],
     ['/nowhere', '', { name: 'missing' }],
@@ -29,6 +33,12 @@ describe('router', () => {
   it.each(['//evil.example', 'https://evil.example', '/\\evil', '/signin', '', null])('never leads from sign-in to %j', (next) =>
     expect(safeNext(next)).toBe('/'),
   );
+});
+
+describe('the address of a collection', () => {
+  it.each(['Cardiology/2026', 'a & b?', '100 % #1', 'Münster +'])('leads to %j', (name) => expect(collectionOf(new URL(libraryPath(name), 'http://x').search)).toBe(name));
+  it('is readable', () => expect(libraryPath('Cardiology/2026')).toBe('/?collection=Cardiology/2026'));
+  it('of all is the library', () => expect(libraryPath(null)).toBe('/'));
 });
 
 describe('videos', () => {

@@ -1,8 +1,10 @@
 // Tests of the player's tables: keys, speeds, and what is worth resuming.
 import { describe, expect, it } from 'vitest';
+import { ApiError } from '../src/lib/api';
 import { underOwnName } from '../src/lib/player/address';
 import { commandFor, HELP } from '../src/lib/player/keys';
 import { worthResuming } from '../src/lib/player/position';
+import { refusalWords } from '../src/lib/player/refusal';
 import { nextSpeed } from '../src/lib/player/speeds';
 
 const press = (key: string, held = {}) => ({ key, ctrlKey: false, metaKey: false, altKey: false, ...held });
@@ -58,4 +60,21 @@ describe('underOwnName', () => {
     ['http://127.0.0.1:9090/t/x/master.m3u8', 'http://127.0.0.1:9090/t/x/master.m3u8'],
     ['https://video.example.org/t/x/master.m3u8', 'https://video.example.org/t/x/master.m3u8'],
   ])('%s', (url, given) => expect(underOwnName(url, page)).toBe(given));
+});
+
+describe('a refusal', () => {
+  const words = (status: number, code: string) => refusalWords(new ApiError(status, code, 'what the server said'));
+
+  it('says what to do about a link that is over', () => {
+    expect(words(401, 'token-expired')).toMatch(/expired.*Reload the page/);
+    expect(words(403, 'token-other-video')).toMatch(/does not open this video/);
+  });
+  it('does not speak of roles', () => {
+    expect(words(403, 'not-allowed')).toMatch(/not any more\. Ask its owner/);
+    expect(words(404, 'not-found')).toMatch(/not there any more, or not open to you/);
+  });
+  it('leaves the rest to the server, and what is no answer at all to a reload', () => {
+    expect(words(403, 'origin-not-allowed')).toBe('what the server said');
+    expect(refusalWords(new TypeError('x is undefined'))).not.toMatch(/undefined/);
+  });
 });

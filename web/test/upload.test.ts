@@ -1,9 +1,9 @@
 // Tests of the parts plan, the rate meter and the backoff.
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { backoffMs, pause } from '../src/lib/upload/backoff';
 import { Ledger, missingParts, partCount, partRange } from '../src/lib/upload/plan';
 import { RateMeter } from '../src/lib/upload/rate';
-import { uploadKey } from '../src/lib/upload/remembered';
+import { rememberedUpload, rememberUpload, uploadKey } from '../src/lib/upload/remembered';
 
 describe('parts', () => {
   it('cover the file exactly once', () => {
@@ -80,5 +80,24 @@ describe('uploadKey', () => {
     const file = { name: 'a.mp4', size: 1, lastModified: 2 };
     const keys = [uploadKey('x', file), uploadKey('y', file), uploadKey('x', { ...file, size: 12 }), uploadKey('x', { ...file, lastModified: 3 })];
     expect(new Set(keys).size).toBe(4);
+  });
+});
+
+describe('a remembered upload', () => {
+  const file = { name: 'a.mp4', size: 1, lastModified: 2 };
+  const kept = new Map<string, string>();
+
+  afterEach(() => {
+    kept.clear();
+    vi.unstubAllGlobals();
+  });
+
+  it('is taken up again, but not for another collection', () => {
+    vi.stubGlobal('localStorage', { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, text: string) => kept.set(key, text) });
+    rememberUpload('x', file, 'u1', 'Anatomy');
+    expect(rememberedUpload('x', file)).toBe('u1');
+    expect(rememberedUpload('x', file, 'Anatomy')).toBe('u1');
+    expect(rememberedUpload('x', file, 'Physiology')).toBeUndefined();
+    expect(rememberedUpload('y', file)).toBeUndefined();
   });
 });

@@ -4,7 +4,7 @@
 use super::SOON;
 use crate::support::chance::seeded;
 use crate::support::clips::padded_clip;
-use crate::support::orphans::{assert_no_orphans, assert_no_scratch};
+use crate::support::orphans::{assert_no_orphans, assert_no_scratch, assert_reconciles};
 use crate::support::publishing::{Publishing, assert_published_once};
 use crate::support::server::Server;
 use rand::RngExt;
@@ -99,8 +99,10 @@ async fn survives_kills_in_each_stage(times: usize) {
         *within.entry(stage.name).or_default() += usize::from(is_going_on(&server, stage).await);
     }
     println!("{times} kills in each of {} stages, {} uploads; found it going on: {within:?}", STAGES.len(), publishings.len());
-    server.restart(&[("TMPDIR", &scratch.to_string_lossy())]);
+    // Nothing is too young to be swept by a reconciliation.
+    server.restart(&[("TMPDIR", &scratch.to_string_lossy()), ("THEATRUM_STORAGE__ORPHAN_AGE", "0")]);
     let videos: Vec<VideoId> = publishings.into_iter().map(|(publishing, file)| publishing.plays_at_last(&server, &file)).collect();
+    assert_reconciles(&server);
     server.kill();
     let catalog = server.catalog().await;
     for video in &videos {

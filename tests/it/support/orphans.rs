@@ -1,6 +1,7 @@
 //! What may lie in a data folder once all is done, and that nothing else does.
 
 use super::server::Server;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use theatrum::catalog::Catalog;
@@ -52,6 +53,21 @@ async fn adopted(catalog: &Catalog, videos: &[VideoId]) -> BTreeSet<String> {
 /// they had not finished writing.
 pub async fn assert_no_orphans(server: &Server, catalog: &Catalog, videos: &[VideoId]) {
     assert_eq!(files(server), adopted(catalog, videos).await);
+}
+
+/// Has a server whose `storage.orphan_age` is 0 reconcile by the command line: nothing is missing, all that was nobody's goes, and whoever
+/// looks again finds nothing.
+pub fn assert_reconciles(server: &Server) {
+    let report = |args: &[&str]| -> Value {
+        let output = server.cli(args);
+        assert_eq!(output.status.code(), Some(0), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    report(&["doctor", "--reconcile", "--apply", "--json"]);
+    let left = report(&["doctor", "--reconcile", "--json"]);
+    for kind in ["orphans", "unfinished", "foreign", "missing"] {
+        assert_eq!(left[kind]["count"], 0, "{left:#}");
+    }
 }
 
 /// Every blob that a row points at, and every playlist, is there; a power cut may have brought back some that were deleted.

@@ -77,10 +77,19 @@ async function contentDigest(bytes: Blob): Promise<string> {
   return `sha-256=:${btoa(String.fromCharCode(...octets.map((octet) => Number.parseInt(octet, 16))))}:`;
 }
 
-/** What a request was answered with; throws ApiError for every refusal. */
-async function call<T>(asked: Promise<{ data?: T; error?: unknown; response: Response }>, { ofSession = false } = {}): Promise<T> {
+type Asked<T> = Promise<{ data?: T; error?: unknown; response: Response }>;
+
+/** What a request was answered with; throws ApiError for every refusal, and for an answer that lost its content on its way. */
+async function call<T extends object>(asked: Asked<T>, options = {}): Promise<T> {
+  const data = await done(asked, options);
+  if (data === undefined) throw unreadable();
+  return data;
+}
+
+/** As `call`, of what is answered without content. */
+async function done<T>(asked: Asked<T>, { ofSession = false } = {}): Promise<T | undefined> {
   const { data, error, response } = await asked.catch((failure) => Promise.reject(failure instanceof ApiError ? failure : unreadable()));
-  if (response.ok) return data as T;
+  if (response.ok) return data;
   const failure = problem(response.status, error);
   if (failure.status === 401 && !ofSession) await believe(failure);
   throw failure;
@@ -100,8 +109,9 @@ function problem(status: number, error: unknown): ApiError {
   return new ApiError(status, String(code ?? 'unknown'), String(detail ?? title ?? fallback), missing ?? []);
 }
 
+/** Perhaps damaged on its way with the very header that would tell, so worth trying again. */
 function unreadable(): ApiError {
-  return new ApiError(200, 'unreadable', 'The server sent an answer this page does not understand. Reload the page.');
+  return new ApiError(0, 'unreadable', 'The server sent an answer this page does not understand. Try again, or reload the page.');
 }
 
 const id = encodeURIComponent;
@@ -109,17 +119,19 @@ const id = encodeURIComponent;
 /** The `{id}` of a path. */
 const of = (thing: string) => ({ params: { path: { id: thing } } });
 
-export const signIn = (token: string) => call(client.POST('/v1/session', { body: { token } }), { ofSession: true });
-export const signOut = () => call(client.DELETE('/v1/session'));
+export const signIn = (token: string) => done(client.POST('/v1/session', { body: { token } }), { ofSession: true });
+export const signOut = () => done(client.DELETE('/v1/session'));
 export const session = () => call(client.GET('/v1/session'));
 
-export const videos = (limit: number, cursor?: string) => call(client.GET('/v1/videos', { params: { query: { limit, cursor } } }));
+/** `bad-collection` for what is no name of one. */
+export const videos = (limit: number, { cursor, collection }: { cursor?: string; collection?: string } = {}) =>
+  call(client.GET('/v1/videos', { params: { query: { limit, cursor, collection } } }));
 export const video = (video: string) => call(client.GET('/v1/videos/{id}', of(video)));
 export const editVideo = (video: string, body: VideoChanges) => call(client.PATCH('/v1/videos/{id}', { ...of(video), body }));
-export const deleteVideo = (video: string) => call(client.DELETE('/v1/videos/{id}', of(video)));
-export const cancelReplacement = (video: string) => call(client.DELETE('/v1/videos/{id}/replacement', of(video)));
+export const deleteVideo = (video: string) => done(client.DELETE('/v1/videos/{id}', of(video)));
+export const cancelReplacement = (video: string) => done(client.DELETE('/v1/videos/{id}/replacement', of(video)));
 export const trim = (video: string, in_ms: number, out_ms: number | null) =>
-  call(client.POST('/v1/videos/{id}/trim', { ...of(video), body: { in_ms, out_ms } }));
+  done(client.POST('/v1/videos/{id}/trim', { ...of(video), body: { in_ms, out_ms } }));
 export const embedding = (video: string) => call(client.GET('/v1/videos/{id}/embedding', of(video)));
 export const setEmbedding = (video: string, origins: string[], oembed: boolean) =>
   call(client.PUT('/v1/videos/{id}/embedding', { ...of(video), body: { origins, oembed } }));
@@ -134,17 +146,20 @@ export const eventsUrl = (video?: string) => (video ? `/v1/events?video=${id(vid
 export const s3Credentials = () => call(client.GET('/v1/s3-credentials'));
 export const createS3Credential = (prefix: string) => call(client.POST('/v1/s3-credentials', { body: { prefix } }));
 export const revokeS3Credential = (key: string) =>
-  call(client.DELETE('/v1/s3-credentials/{access_key_id}', { params: { path: { access_key_id: key } } }));
+  done(client.DELETE('/v1/s3-credentials/{access_key_id}', { params: { path: { access_key_id: key } } }));
+
+/** Names of those in which there is something to see. */
+export const collections = async () => (await call(client.GET('/v1/collections'))).collections.map(({ collection }) => collection);
 
 /** Everyone's for administrators, one's own for all others. */
 export const quotas = async () => (await call(client.GET('/v1/quotas'))).quotas;
 
 /** Begins an upload. Asked again with the same key, because the answer was lost, it gives the upload that was begun. */
-export const beginUpload = (file: { filename: string; size_bytes: number; title?: string; replaces?: string }, key: string) =>
+export const beginUpload = (file: { filename: string; size_bytes: number; title?: string; replaces?: string; collection?: string }, key: string) =>
   call(client.POST('/v1/uploads', { body: file, params: { header: { 'Idempotency-Key': key } } }));
 export const uploadStatus = (upload: string) => call(client.GET('/v1/uploads/{id}', of(upload)));
 export const finishUpload = (upload: string) => call(client.POST('/v1/uploads/{id}/finish', of(upload)));
-export const abortUpload = (upload: string) => call(client.DELETE('/v1/uploads/{id}', of(upload)));
+export const abortUpload = (upload: string) => done(client.DELETE('/v1/uploads/{id}', of(upload)));
 
 export async function grantPart(upload: string, part: ReceivedPart): Promise<PartGrant> {
   const grants = await call(client.POST('/v1/uploads/{id}/parts', { ...of(upload), body: [part] }));

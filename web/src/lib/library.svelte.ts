@@ -1,4 +1,4 @@
-// The list of videos as it is now: loaded in pages, kept current by events.
+// The list of videos, all or those of a collection, as it is now: loaded in pages, kept current by events.
 import * as api from './api';
 import { follow } from './feed';
 import { belongsLater, upsert, without } from './videos';
@@ -14,12 +14,17 @@ class Library {
   live = $state(false);
   error = $state<string | null>(null);
   cursor = $state<string | null>(null);
+  /** Names of the collections in which there is something to see. */
+  collections = $state.raw<string[]>([]);
 
   #news = new Map<string, api.Video | null>();
   #loading = 0;
+  #collection: string | null = null;
+  #following = false;
 
   /** Follows the list while a page shows it; returns the function that stops. */
   open(): () => void {
+    this.#following = true;
     const patience = setTimeout(() => void this.reload(), PATIENCE_MS);
     const end = follow({
       open: () => {
@@ -37,25 +42,38 @@ class Library {
       },
     });
     return () => {
+      this.#following = false;
       clearTimeout(patience);
       end();
     };
   }
 
+  /** Shows the videos of one collection, or all. True once another list than before is there. */
+  async filter(collection: string | null): Promise<boolean> {
+    if (collection === this.#collection) return false;
+    this.#collection = collection;
+    this.#empty();
+    if (!this.#following) return false;
+    await this.reload();
+    return this.loaded && collection === this.#collection;
+  }
+
   /** Loads again as many videos as are shown. News that arrive meanwhile are newer than the answer. */
   async reload(): Promise<void> {
     const wanted = Math.max(PAGE, this.videos.length);
+    const collection = this.#collection;
+    void this.#learn();
     this.#begin();
     try {
-      let page = await api.videos(PAGE);
+      let page = await this.#page(collection);
       const found = [...page.videos];
       while (page.next_cursor && found.length < wanted) {
-        page = await api.videos(PAGE, page.next_cursor);
+        page = await this.#page(collection, page.next_cursor);
         found.push(...page.videos);
       }
-      this.#accept(found, page.next_cursor ?? null);
+      this.#accept(collection, found, page.next_cursor ?? null);
     } catch (failure) {
-      this.error = (failure as Error).message;
+      if (collection === this.#collection) this.error = (failure as Error).message;
     } finally {
       this.#loading -= 1;
     }
@@ -63,14 +81,15 @@ class Library {
 
   async more(): Promise<void> {
     if (!this.cursor || this.loadingMore) return;
+    const collection = this.#collection;
     this.loadingMore = true;
     this.#begin();
     try {
-      const page = await api.videos(PAGE, this.cursor);
+      const page = await this.#page(collection, this.cursor);
       const known = new Set(this.videos.map((v) => v.video));
-      this.#accept([...this.videos, ...page.videos.filter((v) => !known.has(v.video))], page.next_cursor ?? null);
+      this.#accept(collection, [...this.videos, ...page.videos.filter((v) => !known.has(v.video))], page.next_cursor ?? null);
     } catch (failure) {
-      this.error = (failure as Error).message;
+      if (collection === this.#collection) this.error = (failure as Error).message;
     } finally {
       this.#loading -= 1;
       this.loadingMore = false;
@@ -88,6 +107,11 @@ class Library {
 
   /** Forgets everything: another person may sign in next. */
   clear(): void {
+    this.#empty();
+    this.collections = [];
+  }
+
+  #empty(): void {
     this.videos = [];
     this.loaded = false;
     this.cursor = null;
@@ -99,7 +123,18 @@ class Library {
     this.#loading += 1;
   }
 
-  #accept(videos: api.Video[], cursor: string | null): void {
+  #page(collection: string | null, cursor?: string): Promise<api.VideoPage> {
+    return api.videos(PAGE, { cursor, collection: collection ?? undefined });
+  }
+
+  async #learn(): Promise<void> {
+    // What cannot be offered now is offered later: if something is wrong, the videos' own answer says so.
+    this.collections = await api.collections().catch(() => this.collections);
+  }
+
+  /** Takes an answer, unless another collection was chosen while it was on its way. */
+  #accept(collection: string | null, videos: api.Video[], cursor: string | null): void {
+    if (collection !== this.#collection) return;
     this.videos = videos.filter((video) => video.state !== 'deleted');
     this.cursor = cursor;
     this.loaded = true;
@@ -108,12 +143,16 @@ class Library {
   }
 
   #hear(id: string, video: api.Video | null): void {
+    const before = this.videos.find((shown) => shown.video === id)?.collection;
+    const [from, to] = [before ?? null, video?.collection ?? null];
+    if ((to !== null && !this.collections.includes(to)) || (from !== null && from !== to)) void this.#learn();
     if (this.#loading > 0) this.#news.set(id, video);
     this.#apply(id, video);
   }
 
   #apply(id: string, video: api.Video | null): void {
-    if (video === null) this.videos = without(this.videos, id);
+    const elsewhere = this.#collection !== null && video?.collection !== this.#collection;
+    if (video === null || elsewhere) this.videos = without(this.videos, id);
     else if (!(this.cursor && belongsLater(this.videos, video))) this.videos = upsert(this.videos, video);
   }
 }

@@ -1,9 +1,10 @@
 // The page's own small router: a few routes, real links, the browser's history.
+import { collectionOf } from './collections';
 
 export type Route =
-  | { name: 'library' }
+  | { name: 'library'; collection: string | null }
   | { name: 'inbox' }
-  | { name: 'watch'; video: string }
+  | { name: 'watch'; video: string; trim: boolean }
   | { name: 'signin'; next: string }
   | { name: 'reference' }
   | { name: 'missing' };
@@ -11,12 +12,12 @@ export type Route =
 /** Reads a path and query as a route; pure. */
 export function parse(path: string, search = ''): Route {
   const trimmed = path.length > 1 ? path.replace(/\/+$/, '') : path;
-  if (trimmed === '/' || trimmed === '') return { name: 'library' };
+  if (trimmed === '/' || trimmed === '') return { name: 'library', collection: collectionOf(search) };
   if (trimmed === '/inbox') return { name: 'inbox' };
   if (trimmed === '/signin') return { name: 'signin', next: safeNext(new URLSearchParams(search).get('next')) };
   if (trimmed === '/docs/api') return { name: 'reference' };
   const watch = /^\/watch\/([0-9a-f]{32})$/.exec(trimmed);
-  return watch?.[1] ? { name: 'watch', video: watch[1] } : { name: 'missing' };
+  return watch?.[1] ? { name: 'watch', video: watch[1], trim: new URLSearchParams(search).has('trim') } : { name: 'missing' };
 }
 
 /** Where to go after signing in: a path of this page or the library, never another site. */
@@ -28,7 +29,7 @@ export function safeNext(next: string | null): string {
 }
 
 class Router {
-  route = $state<Route>({ name: 'library' });
+  route = $state<Route>({ name: 'library', collection: null });
   /** Counts navigations, so that the page moves focus after each but not on the first load. */
   moves = $state(0);
 
@@ -41,12 +42,13 @@ class Router {
     document.addEventListener('click', (event) => this.#followLink(event));
   }
 
-  /** `quiet`: part of the first load, so the focus stays where a load leaves it. */
+  /** `quiet`: the same page goes on, so focus and scroll position stay. */
   go(path: string, { replace = false, quiet = false } = {}): void {
     if (replace) history.replaceState(null, '', path);
     else history.pushState(null, '', path);
     this.#read();
-    if (!quiet) this.moves += 1;
+    if (quiet) return;
+    this.moves += 1;
     scrollTo(0, 0);
   }
 

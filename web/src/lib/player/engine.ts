@@ -66,6 +66,10 @@ class HlsEngine implements Engine {
       enableInterstitialPlayback: false,
     });
     this.#hls.on(Events.MANIFEST_PARSED, (_event, data) => this.#offer(data.levels));
+    this.#hls.once(Events.LEVEL_LOADED, (_event, { details }) => {
+      // Where someone stopped may lie beyond what a trim has left.
+      if (startAt >= details.totalduration) this.#hls.startLoad(0);
+    });
     this.#hls.on(Events.LEVEL_SWITCHED, (_event, data) => listener.level(this.#qualities.find((q) => q.index === data.level) ?? null));
     this.#hls.on(Events.FRAG_BUFFERED, () => this.#flowing());
     this.#hls.on(Events.ERROR, (_event, data) => this.#onError(data));

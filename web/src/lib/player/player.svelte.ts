@@ -5,6 +5,7 @@ import { underOwnName } from './address';
 import { createEngine, type Engine, type Quality } from './engine';
 import type { Command } from './keys';
 import { savedPosition, savePosition, worthResuming } from './position';
+import { refusalWords } from './refusal';
 import { nextSpeed } from './speeds';
 
 export type PlayerState = 'loading' | 'playing' | 'paused' | 'waiting' | 'ended' | 'error';
@@ -187,7 +188,7 @@ export class Player {
       this.setSpeed(this.speed);
       if (play) await this.play();
     } catch (failure) {
-      if (!this.#closed) this.#fail(failure instanceof Error ? failure.message : 'This video cannot be played.');
+      if (!this.#closed) this.#fail(refusalWords(failure));
     }
   }
 

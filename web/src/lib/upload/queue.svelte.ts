@@ -11,6 +11,12 @@ import { type Ports, Transfer } from './transfer';
 
 export type UploadState = 'waiting' | 'uploading' | 'paused' | 'failed' | 'done';
 
+/** Where a file goes: into the place of another video's source, or into a collection, or just into the library. */
+export interface Goal {
+  replaces?: string;
+  collection?: string;
+}
+
 let nextKey = 0;
 
 export class Upload {
@@ -31,16 +37,20 @@ export class Upload {
   constructor(
     readonly file: File,
     readonly subject: string,
-    /** The video whose source the file is to replace. */
-    readonly replaces?: string,
+    readonly goal: Goal,
   ) {
-    this.#transfer = new Transfer(file, portsFor(file, subject, replaces), {
+    this.#transfer = new Transfer(file, portsFor(file, subject, goal), {
       progress: (bytes) => this.#note(bytes),
       troubled: (failure) => {
         this.message = failure ? troubleWords(failure) : null;
         if (failure) this.#meter.reset();
       },
     });
+  }
+
+  /** The video whose source the file is to replace. */
+  get replaces(): string | undefined {
+    return this.goal.replaces;
   }
 
   get percent(): number {
@@ -115,20 +125,20 @@ function keeper(subject: string, replaces?: string): string {
   return replaces === undefined ? subject : `${subject} ${replaces}`;
 }
 
-function portsFor(file: File, subject: string, replaces?: string): Ports {
+function portsFor(file: File, subject: string, { replaces, collection }: Goal): Ports {
   const who = keeper(subject, replaces);
   return {
-    // A video keeps its title when its source is replaced.
+    // A video keeps its title and its collection when its source is replaced.
     begin: ({ filename, size_bytes, title }, key) =>
-      api.beginUpload(replaces === undefined ? { filename, size_bytes, title } : { filename, size_bytes, replaces }, key),
+      api.beginUpload(replaces === undefined ? { filename, size_bytes, title, collection } : { filename, size_bytes, replaces }, key),
     status: api.uploadStatus,
     grant: api.grantPart,
     finish: api.finishUpload,
     put: putPart,
     hash: hashBlob,
     wait: (attempt, signal) => pause(backoffMs(attempt), signal),
-    recall: () => rememberedUpload(who, file),
-    remember: (upload) => rememberUpload(who, file, upload),
+    recall: () => rememberedUpload(who, file, collection),
+    remember: (upload) => rememberUpload(who, file, upload, collection),
     forget: () => forgetUpload(who, file),
   };
 }
@@ -141,13 +151,13 @@ class UploadQueue {
     return this.items.filter((item) => item.active);
   }
 
-  /** Adds files, or the one that is to replace a video; one that is already listed and not finished is taken up again instead. */
-  add(files: Iterable<File>, replaces?: string): void {
+  /** Adds files; one that is already listed and not finished is taken up again instead. */
+  add(files: Iterable<File>, goal: Goal = {}): void {
     const subject = session.current?.subject ?? '';
     for (const file of files) {
-      const same = this.items.find((item) => item.state !== 'done' && item.replaces === replaces && sameFile(item.file, file));
-      if (same) this.#replace(same, new Upload(file, subject, replaces));
-      else this.items.push(new Upload(file, subject, replaces));
+      const same = this.items.find((item) => item.state !== 'done' && item.replaces === goal.replaces && sameFile(item.file, file));
+      if (same) this.#replace(same, new Upload(file, subject, goal));
+      else this.items.push(new Upload(file, subject, goal));
     }
     this.#next();
   }

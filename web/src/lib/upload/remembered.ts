@@ -14,12 +14,14 @@ export function uploadKey(subject: string, file: FileName): string {
   return `${PREFIX}${JSON.stringify([subject, file.name, file.size, file.lastModified])}`;
 }
 
-export function rememberedUpload(subject: string, file: FileName): string | undefined {
-  return recall<{ upload: string }>(uploadKey(subject, file))?.upload;
+/** With a collection, only an upload that was begun for it: one cannot be sent elsewhere on its way. */
+export function rememberedUpload(subject: string, file: FileName, collection?: string): string | undefined {
+  const kept = recall<{ upload: string; collection?: string }>(uploadKey(subject, file));
+  return collection === undefined || collection === kept?.collection ? kept?.upload : undefined;
 }
 
-export function rememberUpload(subject: string, file: FileName, upload: string): void {
-  keep(uploadKey(subject, file), { upload });
+export function rememberUpload(subject: string, file: FileName, upload: string, collection?: string): void {
+  keep(uploadKey(subject, file), { upload, collection });
 }
 
 export function forgetUpload(subject: string, file: FileName): void {
