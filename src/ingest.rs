@@ -97,6 +97,7 @@ impl Ingest {
         let (_, wrapped) = self.keys.make(&video).await?;
         let mut upload = self.new_upload(owner, request, id, video);
         transaction!(self.catalog, |tx| {
+            tx.wait_turn().await?;
             if let Some(begun) = tx.find_upload(&upload.id).await? {
                 return Ok(begun);
             }
@@ -117,6 +118,7 @@ impl Ingest {
         let upload = self.new_upload(owner, request, id, video.id.clone());
         let mut upload = Upload { title: video.title.clone(), collection: None, replaces: true, ..upload };
         transaction!(self.catalog, |tx| {
+            tx.wait_turn().await?;
             if let Some(begun) = tx.find_upload(&upload.id).await? {
                 return Ok(begun);
             }

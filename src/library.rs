@@ -28,6 +28,7 @@ use crate::doorbell::Doorbell;
 use crate::keys::Keys;
 use crate::links::playback::Signer;
 use crate::policy::{Action, Actor, Decision, decide};
+use crate::storage::Storage;
 use crate::transaction;
 use bytes::Bytes;
 pub use credentials::{Credentials, Made};
@@ -47,6 +48,8 @@ pub struct Library {
     pub catalog: Catalog,
     /// Posters.
     pub blobs: Blobs,
+    /// Says whether there is room.
+    pub storage: Storage,
     /// Opens root keys.
     pub keys: Keys,
     /// The audit log.

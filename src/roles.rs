@@ -181,6 +181,7 @@ impl House {
             blobs: blobs.clone(),
             keys: keys.clone(),
             audit: audit.clone(),
+            storage: storage.clone(),
             doorbell: doorbell.clone(),
             signer: self.signer.clone(),
             min_lifetime: self.config.playback.min_lifetime,

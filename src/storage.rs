@@ -12,7 +12,8 @@ use crate::blobs::Blobs;
 use crate::catalog::Catalog;
 use crate::domain::quota;
 pub use reconcile::{Progress, Reconciliation, Report, Tally};
-pub use room::{Reserve, Room, Turn};
+pub use room::{Coming, Reserve, Room, Turn};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub struct Storage {
     /// The operator's limits.
     pub limits: Limits,
     begins: Arc<tokio::sync::Mutex<()>>,
+    coming_bytes: Arc<AtomicU64>,
     reconciling: Arc<Mutex<Option<Progress>>>,
 }
 
@@ -43,6 +45,6 @@ pub struct Limits {
 impl Storage {
     /// The keeper of these blobs and rows. One for the whole process: it lets one upload begin at a time.
     pub fn new(catalog: Catalog, blobs: Blobs, limits: Limits) -> Self {
-        Self { catalog, blobs, limits, begins: Arc::default(), reconciling: Arc::default() }
+        Self { catalog, blobs, limits, begins: Arc::default(), coming_bytes: Arc::default(), reconciling: Arc::default() }
     }
 }

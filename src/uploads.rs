@@ -12,6 +12,8 @@ use crate::domain::ids::{UploadId, VideoId};
 use async_trait::async_trait;
 pub use inbox::{Claim, ClaimedPart, Gate, INBOX, Inbox, NewObject, Sender, Slot};
 pub use presign::{PresignedPart, Presigner};
+use std::any::Any;
+use std::sync::Arc;
 
 /// The bucket of all uploads. The object key and the S3 upload id are both the upload's id.
 pub const BUCKET: &str = "uploads";
@@ -23,8 +25,19 @@ const REGION: &str = "us-east-1";
 const CHECKSUM_HEADER: &str = "x-amz-checksum-sha256";
 const MAX_EXPIRY_S: u64 = 7 * 24 * 60 * 60;
 
+/// Room on the disk that is kept for a part until this is dropped, with every clone of it.
+#[derive(Clone, Debug)]
+pub struct Hold(#[expect(dead_code, reason = "held, not read")] Arc<dyn Any + Send + Sync>);
+
+impl Hold {
+    /// Keeps what ends when `kept` is dropped.
+    pub fn new(kept: impl Any + Send + Sync) -> Self {
+        Self(Arc::new(kept))
+    }
+}
+
 /// What the client announced of a part, and where its bytes belong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ExpectedPart {
     /// The exact size.
     pub size_bytes: u64,
@@ -34,6 +47,8 @@ pub struct ExpectedPart {
     pub video: VideoId,
     /// The video's wrapped root key.
     pub root_key_wrapped: String,
+    /// Its room, while it comes.
+    pub hold: Option<Hold>,
 }
 
 /// A part that is durable.

@@ -5418,7 +5418,7 @@ export interface operations {
             };
             /**
              * @description - `insufficient-storage`: The server has no room for the upload. Tell the operator; when there is room, send the file again.
-             *     - `quota-exceeded`: The upload is more than its quota leaves. Delete videos, or ask an administrator for a larger quota.
+             *     - `quota-exceeded`: The upload, or the video to be moved, is more than the quota leaves. Delete videos, or ask an administrator for a larger quota.
              */
             507: {
                 headers: {
@@ -6476,6 +6476,18 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "unavailable" | "catalog-busy" | "disk-full";
+                    };
+                };
+            };
+            /** @description - `quota-exceeded`: The upload, or the video to be moved, is more than the quota leaves. Delete videos, or ask an administrator for a larger quota. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "quota-exceeded";
                     };
                 };
             };

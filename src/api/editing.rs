@@ -44,7 +44,7 @@ struct Before {
 /// Changes its title, its collection, or both. With `If-Match` only if nobody changed it meanwhile.
 #[utoipa::path(patch, path = "/videos/{id}", operation_id = "edit_video", tag = "videos", params(("id" = Id, Path)), request_body = Body,
     responses((status = OK, description = "The video as it is now.", body = View)),
-    extensions(("x-problems" = json!(["not-found", "not-allowed", "bad-title", "bad-collection"]))))]
+    extensions(("x-problems" = json!(["not-found", "not-allowed", "bad-title", "bad-collection", "quota-exceeded"]))))]
 pub(super) async fn edit(
     Api(api): Api<State>,
     SignedIn { caller, .. }: SignedIn,

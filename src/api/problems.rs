@@ -133,5 +133,5 @@ pub(super) static CODES: &[Known] = codes! {
     503 "disk-full" "The server's disk is full." "Tell the operator; try again later.";
     503 "unavailable" "A part that the call needs is out of reach." "Try again later.";
     507 "insufficient-storage" "The server has no room for the upload." "Tell the operator; when there is room, send the file again.";
-    507 "quota-exceeded" "The upload is more than its quota leaves." "Delete videos, or ask an administrator for a larger quota.";
+    507 "quota-exceeded" "The upload, or the video to be moved, is more than the quota leaves." "Delete videos, or ask an administrator for a larger quota.";
 };

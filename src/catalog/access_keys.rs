@@ -55,6 +55,12 @@ impl Tx {
         Ok(AccessKey { created_at, ..key.clone() })
     }
 
+    /// Whether a key is good: there, and not revoked.
+    pub async fn is_good(&mut self, id: &AccessKeyId) -> Result<bool> {
+        let sql = "SELECT 1 AS one FROM s3_access_keys WHERE id = $1 AND revoked_at IS NULL";
+        Ok(self.fetch_optional(sql, args![id]).await?.is_some())
+    }
+
     /// Revokes a key and forgets its secret; `NotFound` when there is none, or it was revoked before.
     pub async fn revoke_access_key(&mut self, id: &AccessKeyId) -> Result<()> {
         let now = self.now().await?;

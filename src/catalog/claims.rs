@@ -41,6 +41,8 @@ pub struct VersionStanding {
     pub id: VersionId,
     /// Whether it plays, may come to, or plays on for those who began to watch it before it was replaced.
     pub is_alive: bool,
+    /// The epoch that wrote its poster, if it has one.
+    pub poster_epoch: Option<i64>,
 }
 
 fn writer(row: &Row) -> Result<Writer> {
@@ -79,9 +81,14 @@ impl Catalog {
             Ok(VersionStanding {
                 id: VersionId::parse(&row.text("id")?)?,
                 is_alive: !matches!(row.text("state")?.as_str(), "abandoned" | "purged"),
+                poster_epoch: row.opt_int("poster_epoch")?,
             })
         };
-        self.fetch_all("SELECT id, state FROM versions WHERE video_id = $1", args![video]).await?.iter().map(standing).collect()
+        self.fetch_all("SELECT id, state, poster_epoch FROM versions WHERE video_id = $1", args![video])
+            .await?
+            .iter()
+            .map(standing)
+            .collect()
     }
 
     /// The videos of which blobs must be there.

@@ -20,6 +20,8 @@ macro_rules! OBJECTS {
 const PARTS: &str = "SELECT number, size_bytes, md5, checksum, blob, received_at FROM upload_parts
     WHERE upload_id = $1 AND blob IS NOT NULL ORDER BY number";
 
+const PART_BYTES: &str = "SELECT size_bytes FROM upload_parts WHERE upload_id = $1 AND number = $2";
+
 /// Whose object it is, by which key, and the client's own name of the call that sends it.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
@@ -69,9 +71,14 @@ impl Catalog {
         self.fetch_all(PARTS, args![upload]).await?.iter().map(part).collect()
     }
 
+    /// How large a part is that has come, or is coming, under this number; 0 when there is none.
+    pub async fn inbox_part_bytes(&self, upload: &UploadId, number: u64) -> Result<u64> {
+        self.fetch_optional(PART_BYTES, args![upload, number]).await?.map_or(Ok(0), |row| row.count("size_bytes"))
+    }
+
     /// The objects that `owner` is sending in parts, in no particular order.
     pub async fn open_multiparts(&self, owner: &str) -> Result<Vec<Object>> {
-        let sql = concat!(OBJECTS!(), "WHERE inbox_objects.owner = $1 AND multipart = 1 AND uploads.state = 'open'");
+        let sql = concat!(OBJECTS!(), "WHERE uploads.owner = $1 AND multipart = 1 AND uploads.state = 'open'");
         self.fetch_all(sql, args![owner]).await?.iter().map(object).collect()
     }
 
@@ -112,16 +119,23 @@ impl Tx {
 
     /// How large a part is that has come, or is coming, under this number; 0 when there is none.
     pub async fn inbox_part_bytes(&mut self, upload: &UploadId, number: u64) -> Result<u64> {
-        let sql = "SELECT size_bytes FROM upload_parts WHERE upload_id = $1 AND number = $2";
-        self.fetch_optional(sql, args![upload, number]).await?.map_or(Ok(0), |row| row.count("size_bytes"))
+        self.fetch_optional(PART_BYTES, args![upload, number]).await?.map_or(Ok(0), |row| row.count("size_bytes"))
     }
 
-    /// Says that a part of this size is about to come, so that its upload counts it, and whatever becomes of it is looked after; `Conflict`
-    /// when the upload is not open.
+    /// How many objects `owner` is sending.
+    pub async fn open_objects(&mut self, owner: &str) -> Result<u64> {
+        let sql = "SELECT COUNT(*) AS sent FROM uploads JOIN inbox_objects ON inbox_objects.upload_id = uploads.id
+            WHERE uploads.owner = $1 AND uploads.state = 'open'";
+        self.fetch_optional(sql, args![owner]).await?.map_or(Ok(0), |row| row.count("sent"))
+    }
+
+    /// Says that a part of this size is about to come, so that its upload counts it, and whatever becomes of it is looked after: of several
+    /// that come under one number the largest counts, and one that has come keeps its size until another takes its place. `Conflict` when
+    /// the upload is not open.
     pub async fn expect_inbox_part(&mut self, upload: &UploadId, number: u64, size_bytes: u64) -> Result<()> {
         let sql = "INSERT INTO upload_parts (upload_id, number, size_bytes, sha256) SELECT id, $2, $3, '' FROM uploads
             WHERE id = $1 AND state = 'open' ON CONFLICT (upload_id, number) DO UPDATE
-            SET size_bytes = CASE WHEN upload_parts.blob IS NULL THEN $3 ELSE upload_parts.size_bytes END";
+            SET size_bytes = CASE WHEN upload_parts.blob IS NULL AND upload_parts.size_bytes < $3 THEN $3 ELSE upload_parts.size_bytes END";
         let changed = self.execute(sql, args![upload, number, size_bytes]).await?;
         if changed == 1 { self.sum_inbox_parts(upload).await } else { Err(ended(upload)) }
     }

@@ -13,7 +13,7 @@ use crate::domain::upload::{MIN_PART_SIZE_BYTES, State, Upload};
 use crate::domain::{Error, ErrorKind, Result};
 use crate::policy::{Action, Actor, decide};
 use crate::transaction;
-use crate::uploads::{Claim, ClaimedPart, NewObject, Sender, Slot, StoredPart, checksum};
+use crate::uploads::{Claim, ClaimedPart, Hold, NewObject, Sender, Slot, StoredPart, checksum};
 use async_trait::async_trait;
 use md5::{Digest as _, Md5};
 use std::collections::BTreeMap;
@@ -23,6 +23,9 @@ use std::time::Duration;
 const SILENCE: Duration = Duration::from_secs(90);
 /// How long its sender is told that an object came in.
 const RECEIPT: Duration = Duration::from_secs(3600);
+
+/// The most objects that one person may be sending: whoever lists or counts them reads their rows.
+const MOST_OPEN: u64 = 1_000;
 
 /// The rows of the inbox, as the S3 endpoint may use them.
 #[derive(Clone, Debug)]
@@ -40,6 +43,7 @@ struct Whole {
 #[async_trait]
 impl crate::uploads::Inbox for Inbox {
     async fn begin(&self, sender: &Sender, new: &NewObject) -> Result<Slot> {
+        must_cover(sender, &new.key)?;
         let request = inbox::request(&new.key, new.size_bytes.unwrap_or(1), self.0.limits.max_size_bytes)?;
         let _turn = self.0.storage.room_for(new.size_bytes.unwrap_or_default()).await?;
         let video = VideoId::new();
@@ -72,13 +76,17 @@ impl crate::uploads::Inbox for Inbox {
             received_at: None,
         };
         transaction!(self.0.catalog, |tx| {
+            tx.wait_turn().await?;
             object.created_at = tx.now().await?;
+            if tx.open_objects(&upload.owner).await? >= MOST_OPEN {
+                return Err(too_many());
+            }
             upload.expires_at = object.created_at.saturating_add(millis(lifetime));
             self.0.storage.within_quotas(&mut tx, &upload).await?;
             tx.insert_inbox_object(&upload, &object, origin(sender), &root_key_wrapped).await?;
             if object.multipart { Ok(()) } else { tx.expect_inbox_part(&upload.id, 1, upload.size_bytes).await }
         })?;
-        Ok(Slot { object, root_key_wrapped })
+        Ok(Slot { object, root_key_wrapped, hold: None })
     }
 
     async fn keep(&self, upload: &UploadId) -> Result<()> {
@@ -96,19 +104,20 @@ impl crate::uploads::Inbox for Inbox {
     }
 
     async fn expect(&self, object: &Object, number: u32, size_bytes: u64) -> Result<Slot> {
-        let (number, most) = (u64::from(number), self.0.limits.max_size_bytes);
-        let _turn = self.0.storage.room_for(size_bytes).await?;
-        transaction!(self.0.catalog, |tx| {
-            let upload = tx.upload(&object.upload).await?;
-            let more_bytes = size_bytes.saturating_sub(tx.inbox_part_bytes(&object.upload, number).await?);
-            if upload.size_bytes.saturating_add(more_bytes) > most {
-                return Err(too_large(most));
-            }
-            self.0.storage.within_quotas(&mut tx, &Upload { size_bytes: more_bytes, ..upload }).await?;
+        let (number, Ingest { catalog, storage, .. }) = (u64::from(number), &self.0);
+        let turn = storage.turn().await;
+        let more_bytes = size_bytes.saturating_sub(catalog.inbox_part_bytes(&object.upload, number).await?);
+        if more_bytes > 0 {
+            storage.admit(&turn, more_bytes).await?;
+        }
+        let hold = Some(Hold::new(storage.room_for_part(size_bytes).await?));
+        transaction!(catalog, |tx| {
+            tx.wait_turn().await?;
+            self.may_grow(&mut tx, object, number, size_bytes).await?;
             tx.expect_inbox_part(&object.upload, number, size_bytes).await
         })?;
         let root_key_wrapped = self.0.catalog.wrapped_root_key(&object.video).await?;
-        Ok(Slot { object: object.clone(), root_key_wrapped })
+        Ok(Slot { object: object.clone(), root_key_wrapped, hold })
     }
 
     async fn received(&self, object: &Object, number: u32, stored: &StoredPart, checksum: &str) -> Result<Option<Key>> {
@@ -121,7 +130,10 @@ impl crate::uploads::Inbox for Inbox {
             received_at: 0,
         };
         let sha256 = hex::encode(stored.digests.sha256);
-        let superseded = transaction!(self.0.catalog, |tx| tx.receive_inbox_part(&object.upload, &part, &sha256).await)?;
+        let superseded = transaction!(self.0.catalog, |tx| {
+            self.may_grow(&mut tx, object, part.number, part.size_bytes).await?;
+            tx.receive_inbox_part(&object.upload, &part, &sha256).await
+        })?;
         superseded.as_deref().map(Key::parse).transpose()
     }
 
@@ -182,8 +194,27 @@ impl crate::uploads::Inbox for Inbox {
 }
 
 impl Inbox {
+    /// Whether an object may have a part of `size_bytes` in place of what counts of it so far. Asked when a part is expected, and again when it
+    /// is there: until then, one that takes the place of another counts for nothing.
+    async fn may_grow(&self, tx: &mut Tx, object: &Object, number: u64, size_bytes: u64) -> Result<()> {
+        let (more_bytes, most) =
+            (size_bytes.saturating_sub(tx.inbox_part_bytes(&object.upload, number).await?), self.0.limits.max_size_bytes);
+        if more_bytes == 0 {
+            return Ok(());
+        }
+        let upload = tx.upload(&object.upload).await?;
+        if upload.size_bytes.saturating_add(more_bytes) > most {
+            return Err(too_large(most));
+        }
+        self.0.storage.within_quotas(tx, &Upload { size_bytes: more_bytes, ..upload }).await
+    }
+
     /// The one transaction: source, video, probe, event and audit entry. Gives the object, and the blobs that it does not need.
     async fn adopt(&self, tx: &mut Tx, sender: &Sender, object: &Object, claim: &Claim, entry: &Entry) -> Result<(Object, Vec<String>)> {
+        // It may have been revoked while the object came.
+        if !tx.is_good(&sender.key.id).await? {
+            return Err(Error::new(ErrorKind::Forbidden, "access-key-revoked", "the access key was revoked"));
+        }
         let upload = tx.upload(&object.upload).await?;
         let parts = tx.inbox_parts(&object.upload).await?;
         if matches!(upload.state, State::Aborted | State::Expired) {
@@ -291,6 +322,15 @@ fn same(object: Object, whole: &Whole) -> Result<(Object, Vec<String>)> {
     Err(Error::conflict("upload-ended", "the upload is complete, of other parts"))
 }
 
+/// The endpoint has asked already, by the path of the request; this is the key that the object is going to have.
+fn must_cover(sender: &Sender, key: &str) -> Result<()> {
+    if sender.key.prefix.covers(key) {
+        return Ok(());
+    }
+    let message = format!("this access key is good for keys that begin with {}", sender.key.prefix.as_str());
+    Err(Error::new(ErrorKind::Forbidden, "outside-prefix", message))
+}
+
 fn origin(sender: &Sender) -> Origin<'_> {
     Origin { access_key: &sender.key.id, invocation: sender.invocation.as_deref() }
 }
@@ -301,6 +341,11 @@ fn other_algorithm(object: &Object) -> Error {
 
 fn too_large(most: u64) -> Error {
     Error::new(ErrorKind::TooLarge, "file-too-large", format!("this server takes objects of at most {most} bytes"))
+}
+
+fn too_many() -> Error {
+    let message = format!("{MOST_OPEN} objects are being sent already: complete or abort some of them, then try again");
+    Error::new(ErrorKind::OutOfSpace, "too-many-transfers", message)
 }
 
 fn millis(duration: Duration) -> i64 {

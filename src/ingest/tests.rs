@@ -1,5 +1,7 @@
 //! Ingest over a real catalog and real blobs, with faults that a server can hardly be made to have.
 
+mod objects;
+
 use super::*;
 use crate::domain::quota::Defaults;
 use crate::kms::{Keyring, Kms};
@@ -20,14 +22,18 @@ struct House {
 
 impl House {
     async fn new() -> Self {
+        Self::with_quotas(Defaults::default()).await
+    }
+
+    async fn with_quotas(quotas: Defaults) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let keyring = Keyring::open_or_create(&folder.path().join("keyring.json")).expect("a keyring");
         let presigner = Presigner::new("http://127.0.0.1:9", keyring.s3_credentials()).expect("a presigner");
         let catalog = Catalog::open_sqlite(&folder.path().join("catalog.db")).await.expect("a catalog");
         let blobs = Blobs::open(&folder.path().join("blobs")).await.expect("blobs");
-        let unlimited = crate::storage::Limits { reserve: Reserve::default(), quotas: Defaults::default(), orphan_age: Duration::ZERO };
+        let limits = crate::storage::Limits { reserve: Reserve::default(), quotas, orphan_age: Duration::ZERO };
         let ingest = Ingest {
-            storage: Storage::new(catalog.clone(), blobs.clone(), unlimited),
+            storage: Storage::new(catalog.clone(), blobs.clone(), limits),
             catalog,
             blobs,
             keys: Keys::new(Kms::Local(Arc::new(keyring))),

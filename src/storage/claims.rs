@@ -30,6 +30,7 @@ enum Parts {
 #[derive(Debug, Default)]
 struct Version {
     is_alive: bool,
+    poster: Option<i64>,
     inits: HashMap<RenditionName, i64>,
     segments: HashMap<(RenditionName, u64), i64>,
 }
@@ -52,7 +53,7 @@ impl Claims {
         for version in catalog.version_standings(video).await? {
             let inits = catalog.inits(&version.id).await?.into_iter().map(|(name, init)| (name, init.epoch)).collect();
             let segments = catalog.segments(&version.id).await?.into_iter().map(|it| ((it.rendition, it.number), it.epoch)).collect();
-            claims.versions.insert(version.id, Version { is_alive: version.is_alive, inits, segments });
+            claims.versions.insert(version.id, Version { is_alive: version.is_alive, poster: version.poster_epoch, inits, segments });
         }
         Ok(claims)
     }
@@ -97,10 +98,13 @@ impl Claims {
     /// The blobs that must be there for the current version, but for its source.
     pub fn needed(&self, video: &VideoId) -> Vec<Key> {
         let Some((id, version)) = self.current().and_then(|id| Some((id, self.versions.get(id)?))) else { return Vec::new() };
-        let mut needed = Vec::with_capacity(version.segments.len() + 2 * version.inits.len() + 1);
+        let mut needed = Vec::with_capacity(version.segments.len() + 2 * version.inits.len() + 2);
         let is_ready = self.standing.as_ref().is_some_and(|standing| standing.state == State::Ready);
         if is_ready {
             needed.push(Key::MasterPlaylist { video: video.clone(), version: id.clone() });
+        }
+        if let Some(epoch) = version.poster {
+            needed.push(Key::Poster { video: video.clone(), version: id.clone(), epoch: epoch.cast_unsigned() });
         }
         for (rendition, epoch) in &version.inits {
             let (video, version, rendition) = (video.clone(), id.clone(), rendition.clone());

@@ -20,6 +20,7 @@ impl Storage {
     /// even above the limit: only new uploads are refused.
     pub async fn set_quota(&self, entry: &Entry, holder: &Holder, limit_bytes: Option<u64>) -> Result<Quota> {
         transaction!(self.catalog, |tx| {
+            tx.wait_turn().await?;
             tx.set_quota(holder, limit_bytes).await?;
             tx.append_audit(entry).await?;
             tx.quota(holder).await

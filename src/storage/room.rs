@@ -4,10 +4,14 @@ use super::Storage;
 use crate::blobs::Space;
 use crate::catalog::Tx;
 use crate::catalog::room::Promised;
+use crate::domain::collection;
+use crate::domain::ids::VideoId;
 use crate::domain::quota::Holder;
 use crate::domain::size::size;
 use crate::domain::upload::Upload;
 use crate::domain::{Error, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::OwnedMutexGuard;
 
 /// Parts of uploads that were begun may use the reserve, but for an eighth: without that, no row could be written any more, and no deletion.
@@ -69,15 +73,47 @@ impl Room {
 #[derive(Debug)]
 pub struct Turn(#[expect(dead_code, reason = "held, not read")] OwnedMutexGuard<()>);
 
+/// Room that is kept for a part while it comes.
+#[derive(Debug)]
+pub struct Coming {
+    size_bytes: u64,
+    all_bytes: Arc<AtomicU64>,
+}
+
+impl Coming {
+    /// Keeps room, and tells how much others keep.
+    fn new(size_bytes: u64, all_bytes: &Arc<AtomicU64>) -> (Self, u64) {
+        let others_bytes = all_bytes.fetch_add(size_bytes, Ordering::Relaxed);
+        (Self { size_bytes, all_bytes: all_bytes.clone() }, others_bytes)
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.all_bytes.fetch_sub(self.size_bytes, Ordering::Relaxed);
+    }
+}
+
 impl Storage {
     /// Waits for its turn and asks whether a new upload of `size_bytes` may begin: see [`Room::admit`]. One process owns the local store, so
     /// one lock makes the question and the row that follows a single step.
     pub async fn room_for(&self, size_bytes: u64) -> Result<Turn> {
-        let turn = Turn(self.begins.clone().lock_owned().await);
-        if let Some(room) = self.room().await? {
-            room.admit(size_bytes)?;
-        }
+        let turn = self.turn().await;
+        self.admit(&turn, size_bytes).await?;
         Ok(turn)
+    }
+
+    /// Waits for its turn, to ask afterwards: for whoever must first find out how much to ask for.
+    pub async fn turn(&self) -> Turn {
+        Turn(self.begins.clone().lock_owned().await)
+    }
+
+    /// Asks, in one's turn, whether `size_bytes` more may come that nobody was promised: see [`Room::admit`].
+    pub async fn admit(&self, _turn: &Turn, size_bytes: u64) -> Result<()> {
+        match self.room().await? {
+            Some(room) => room.admit(size_bytes),
+            None => Ok(()),
+        }
     }
 
     /// The room as it is; `None` for a store that has no end. Rows first: a part that comes in between counts twice, never not at all.
@@ -87,24 +123,32 @@ impl Storage {
         Ok(self.blobs.space().await?.map(room))
     }
 
-    /// Whether a part of `size_bytes` of an upload that was begun may come: its room was promised, so the reserve is there for it. `Unavailable`
-    /// (`disk-full`) when others have filled the disk meanwhile.
-    pub async fn room_for_part(&self, size_bytes: u64) -> Result<()> {
-        let Some(space) = self.blobs.space().await? else { return Ok(()) };
+    /// Room for a part of `size_bytes` of an upload that was begun: it was promised, so the reserve is there for it. Parts that come at once are
+    /// counted together, each whole until it is there. `Unavailable` (`disk-full`) when others have filled the disk meanwhile.
+    pub async fn room_for_part(&self, size_bytes: u64) -> Result<Coming> {
+        let (coming, others_bytes) = Coming::new(size_bytes, &self.coming_bytes);
+        let Some(space) = self.blobs.space().await? else { return Ok(coming) };
         let floor = self.limits.reserve.of(space.total_bytes) / FLOOR_OF_RESERVE;
-        if size_bytes <= space.free_bytes.saturating_sub(floor) {
-            return Ok(());
+        if size_bytes <= space.free_bytes.saturating_sub(floor).saturating_sub(others_bytes) {
+            return Ok(coming);
         }
         Err(Error::disk_full("the server's disk is full; the upload goes on where it stopped once there is room"))
     }
 
-    /// Asks, in the transaction that will insert it, whether the quotas of its owner and its collection leave room for `upload`.
+    /// Asks, in the transaction that will insert it and has waited for its turn ([`Tx::wait_turn`]), whether the quotas of its owner and its
+    /// collection leave room for `upload`.
     pub async fn within_quotas(&self, tx: &mut Tx, upload: &Upload) -> Result<()> {
         let owner = Holder::User(upload.owner.clone());
         for holder in std::iter::once(owner).chain(upload.collection.clone().map(Holder::Collection)) {
             tx.quota(&holder).await?.admit(upload.size_bytes, &self.limits.quotas)?;
         }
         Ok(())
+    }
+
+    /// Asks, in the transaction that moves it and has waited for its turn, whether the quota of `collection` leaves room for `video`.
+    pub async fn within_quota_of(&self, tx: &mut Tx, collection: &collection::Name, video: &VideoId) -> Result<()> {
+        let counted_bytes = tx.counted_bytes(video).await?;
+        tx.quota(&Holder::Collection(collection.clone())).await?.admit(counted_bytes, &self.limits.quotas)
     }
 }
 

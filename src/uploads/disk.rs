@@ -5,6 +5,7 @@ mod access;
 mod answer;
 mod backend;
 mod body;
+mod chunks;
 mod front;
 mod inbox;
 mod parts;
@@ -18,12 +19,14 @@ use crate::listen::{self, Limits, Listener, Proxies};
 use access::{Guard, Peer};
 use backend::Backend;
 use body::Lent;
+use chunks::{Chunked, Chunking};
 use front::Front;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use inbox::Door;
 use parts::Parts;
 use s3s::Body;
+use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,11 +102,13 @@ impl Handler {
     fn new(endpoint: Endpoint) -> Result<Self> {
         let front = Front::new(&endpoint.allowed_origins)?;
         let Endpoint { blobs, keys, ledger, credentials, gate, inbox, proxies, patience, .. } = endpoint;
-        let guard = Guard::new(credentials, gate.clone(), inbox.is_some());
+        let log = tracing::dispatcher::get_default(Dispatch::clone);
+        let guard = Guard::new(credentials, gate.clone(), inbox.is_some(), log.clone());
         let inbox = inbox.map(|rows| Door::new(blobs.clone(), keys.clone(), rows));
-        let mut builder = S3ServiceBuilder::new(Backend { parts: Parts::new(blobs, keys, ledger), inbox });
+        let mut builder = S3ServiceBuilder::new(Backend { parts: Parts::new(blobs, keys, ledger), inbox, log });
         builder.set_auth(guard.clone());
         builder.set_access(guard);
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(without_forms()))));
         Ok(Self { front, s3: builder.build(), gate, proxies, body_idle: patience.body_idle })
     }
 
@@ -116,6 +121,7 @@ impl Handler {
         let (mut parts, incoming) = request.into_parts();
         parts.extensions.insert(peer);
         let (body, kept) = Lent::new(incoming, self.body_idle);
+        let body = Chunked::new(body, Chunking::of(&parts.headers));
         let mut answer = match (front::wrong_region(&parts), front::check(&parts)) {
             (Some(answer), _) => answer,
             (None, Ok(())) => self.speak_s3(Request::from_parts(parts, Body::http_body_unsync(body))).await,
@@ -133,7 +139,8 @@ impl Handler {
     }
 
     async fn speak_s3(&self, request: Request<Body>) -> Response<Body> {
-        // s3s logs URLs and the signatures it expects. No setting of ours shall bring them into a log: it speaks to no subscriber.
+        // s3s logs URLs and the signatures it expects. No setting of ours shall bring them into a log: it speaks to no subscriber. Guard and
+        // backend, which it calls, speak to ours.
         let answer = self.s3.call(request).with_subscriber(Dispatch::none()).await;
         answer.unwrap_or_else(|error| {
             tracing::error!(error = ?error, "the s3 endpoint could not answer");
@@ -142,6 +149,16 @@ impl Handler {
             answer
         })
     }
+}
+
+/// The front refuses forms before s3s sees them; should it ever miss one, nothing of it is kept in memory.
+fn without_forms() -> S3Config {
+    let mut config = S3Config::default();
+    config.post_object_max_file_size = 0;
+    config.form_max_field_size = 0;
+    config.form_max_fields_size = 0;
+    config.form_max_parts = 0;
+    config
 }
 
 /// Why someone was refused, by the code in the answer (invariant 8).

@@ -1,6 +1,6 @@
 //! The inbox as the S3 endpoint needs it: who may use it, and the rows behind its objects.
 
-use super::StoredPart;
+use super::{Hold, StoredPart};
 use crate::domain::Result;
 use crate::domain::access_key::AccessKey;
 use crate::domain::checksum::{Algorithm, Scope};
@@ -57,6 +57,8 @@ pub struct Slot {
     pub object: Object,
     /// The wrapped root key of its video.
     pub root_key_wrapped: String,
+    /// The room of the part that is expected, while it comes.
+    pub hold: Option<Hold>,
 }
 
 /// What a client says of a whole object whose parts are there.
@@ -87,7 +89,8 @@ pub struct ClaimedPart {
 #[async_trait]
 pub trait Inbox: Send + Sync {
     /// Makes room for an object. Its upload is kept open by [`Inbox::keep`] when it comes at once, for the lifetime of uploads when it
-    /// comes in parts. `Invalid` for a key that no video can have, `TooLarge` beyond the operator's limit.
+    /// comes in parts. `Forbidden` for a key that is not the sender's to use, `Invalid` for one that no video can have, `TooLarge` beyond the
+    /// operator's limit, `OutOfSpace` when the disk or a quota has no room, or the sender sends too many (`too-many-transfers`).
     async fn begin(&self, sender: &Sender, new: &NewObject) -> Result<Slot>;
 
     /// Keeps the upload of an object that comes at once open for a while. `Conflict` when it is not open any more.
@@ -96,10 +99,12 @@ pub trait Inbox: Send + Sync {
     /// An object that is sent in parts, or was.
     async fn multipart(&self, sender: &Sender, key: &str, upload: &str) -> Result<Object>;
 
-    /// Makes room for a part of `size_bytes` octets. `Conflict` when the object takes no more parts, `TooLarge` when it would become too large.
+    /// Makes room for a part of `size_bytes` octets. `Conflict` when the object takes no more parts, `TooLarge` when it would become too large,
+    /// `OutOfSpace` when the disk, or a quota, has no room for what it has more than a part that it takes the place of.
     async fn expect(&self, object: &Object, number: u32, size_bytes: u64) -> Result<Slot>;
 
-    /// Records that a part is durable; gives the blob whose place it takes. As [`super::Ledger::received`].
+    /// Records that a part is durable; gives the blob whose place it takes. As [`super::Ledger::received`], and `TooLarge` or `OutOfSpace` when
+    /// others came in meanwhile that leave no room for it: then, too, nothing is recorded.
     async fn received(&self, object: &Object, number: u32, stored: &StoredPart, checksum: &str) -> Result<Option<crate::blobs::Key>>;
 
     /// The parts of an object, in order.
@@ -110,6 +115,7 @@ pub trait Inbox: Send + Sync {
 
     /// Makes a video of an object whose parts are there: durable when it returns, and once, however often it is called. Gives the object;
     /// that is an earlier one when the client repeats a call that sent it at once, because it missed the answer.
+    /// `Forbidden` when the sender's key was revoked meanwhile.
     async fn complete(&self, sender: &Sender, object: &Object, claim: &Claim) -> Result<Object>;
 
     /// Gives an object up that is not complete; its bytes go at once. `Conflict` when it is.

@@ -1,11 +1,14 @@
 //! The disk is full: refused before it is, waited out when it is, and nothing corrupt afterwards. Each server has a small file system of its own.
 
+use crate::inbox::signed::{Payload, Request, begin_multipart, send as signed, send_wire, told};
 use crate::support::clips::{PICTURES, busy_clip, clip, padded_clip, play};
 use crate::support::http::{Client, ok, problem};
 use crate::support::intact::assert_intact;
 use crate::support::publishing::Publishing;
+use crate::support::s3::parts;
 use crate::support::server::Server;
 use aws_lc_rs::digest::{SHA256, digest};
+use futures_util::{StreamExt, stream};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -175,4 +178,63 @@ async fn ok_bytes(server: &Server, path: &str) -> usize {
     let answer = server.anonymous().send(Method::GET, path, &Value::Null).await;
     assert_eq!(answer.status().as_u16(), 200, "{}", server.log());
     answer.bytes().await.expect("bytes").len()
+}
+
+/// Tier: `make test`. How large an object becomes that comes in parts is not known when it begins: each part is asked about what it adds. One
+/// that is sent again adds nothing, and needs no more than its own room.
+#[tokio::test]
+async fn a_part_of_an_object_is_asked_for_what_it_adds() {
+    const PART_BYTES: usize = 16 << 20;
+    let mut server = Server::on_small_disk(DISK_BYTES, &[]);
+    server.restart(&[]);
+    let (access, body) = (server.access("ada", ""), vec![7; PART_BYTES]);
+    let upload = begin_multipart(&access).await;
+    let put = async |number: &str| {
+        told(signed(&access, &request(Method::PUT, &[("partNumber", number), ("uploadId", upload.as_str())], &body)).await).await
+    };
+    put("1").await.expect("room for a part and its renditions");
+    put("1").await.expect("room for the same part");
+    assert_eq!(put("2").await, Err("507 InsufficientStorage".to_owned()), "no room for another and its renditions");
+    server.disk().fill(4 * MIB);
+    assert_eq!(put("1").await, Err("503 ServiceUnavailable".to_owned()), "no room to write it");
+    server.disk().make_room();
+    put("1").await.expect("room again");
+}
+
+/// Tier: `make test`. Parts that come at once share the room that is left: what one was told it has, no other is.
+#[tokio::test]
+async fn parts_that_come_at_once_share_the_room() {
+    const PART_BYTES: usize = 6 << 20;
+    let mut server = Server::on_small_disk(DISK_BYTES, &[]);
+    server.restart(&[]);
+    let (access, body) = (server.access("ada", ""), vec![7; PART_BYTES]);
+    let upload = begin_multipart(&access).await;
+    let query = |number| [("partNumber", number), ("uploadId", upload.as_str())];
+    let (one, two) = (query("1"), query("2"));
+    for query in [&one, &two] {
+        told(signed(&access, &request(Method::PUT, query, &body)).await).await.expect("room");
+    }
+    server.disk().fill(10 * MIB);
+    let (go, gone) = tokio::sync::oneshot::channel();
+    let rest = body[1_000..].to_vec();
+    let first = stream::once(async { Ok::<_, std::io::Error>(vec![7; 1_000]) });
+    let wire = first.chain(stream::once(async move { gone.await.map(|()| rest).map_err(std::io::Error::other) }));
+    let digest = hex::encode(digest(&SHA256, &body));
+    let slow = Request { payload: Payload::Claimed(&digest), ..request(Method::PUT, &one, b"") };
+    let slow = send_wire(&access, &slow, PART_BYTES, (PART_BYTES, reqwest::Body::wrap_stream(wire)));
+    let (lies, is_coming) = (parts(&server), async || parts(&server).len() > 2);
+    assert_eq!(lies.len(), 2, "{lies:?}");
+    let meanwhile = async {
+        until(&server, "the first is coming", is_coming).await;
+        let refused = told(signed(&access, &request(Method::PUT, &two, &body)).await).await;
+        assert_eq!(refused, Err("503 ServiceUnavailable".to_owned()));
+        go.send(()).expect("it waits");
+    };
+    let (answer, ()) = tokio::join!(slow, meanwhile);
+    told(answer).await.expect("its room was kept");
+    told(signed(&access, &request(Method::PUT, &two, &body)).await).await.expect("room again");
+}
+
+fn request<'a>(method: Method, query: &'a [(&'a str, &'a str)], body: &'a [u8]) -> Request<'a> {
+    Request { method, key: "a.bin", query, headers: &[], payload: Payload::Whole, body }
 }

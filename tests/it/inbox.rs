@@ -1,9 +1,10 @@
 //! The inbox, by the clients that people have: each operation of each, against a real server. The cells of the matrix in docs/s3.md.
 
 mod checksums;
+pub mod chunks;
 mod crash;
 mod scope;
-mod signed;
+pub mod signed;
 mod suite;
 
 use crate::support::clips::{PICTURES, clip, play};
@@ -160,12 +161,14 @@ fn refusals(server: &Server, access: &Access, program: Program) {
         Program::S3cmd => words(&["put", text(&file), "s3://inbox/no.bin"]),
     };
     let send: Vec<&str> = send.iter().map(String::as_str).collect();
+    // rclone looks for the object first, by HEAD, whose answer has no body that could hold a code.
+    let code = |code: &'static str| if program == Program::Rclone { "403" } else { code };
     let told = access.with_secret("another secret").refused(program, &send);
-    assert!(told.contains("SignatureDoesNotMatch") || told.contains("403"), "{program:?}: {told}");
+    assert!(told.contains(code("SignatureDoesNotMatch")), "{program:?}: {told}");
     let revoked = server.cli(&["s3", "credentials", "revoke", &access.id]);
     assert!(revoked.status.success(), "{}", String::from_utf8_lossy(&revoked.stderr));
     let told = access.refused(program, &send);
-    assert!(told.contains("InvalidAccessKeyId") || told.contains("403"), "{program:?}: {told}");
+    assert!(told.contains(code("InvalidAccessKeyId")), "{program:?}: {told}");
 }
 
 /// The film that came in by a single PUT plays.

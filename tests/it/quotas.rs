@@ -1,16 +1,21 @@
 //! Quotas, as people meet them: set by an administrator, seen by whom they are for, and felt where a file comes in.
 
+use crate::inbox::chunks::crc32;
+use crate::inbox::signed::{Payload, Request, begin_multipart, send, send_wire, told};
 use crate::support::clips::clip;
 use crate::support::http::{ok, problem};
+use crate::support::s3::parts;
 use crate::support::server::Server;
+use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 fn begin(size_bytes: u64, collection: &str) -> Value {
     json!({"filename": "a.mp4", "size_bytes": size_bytes, "collection": collection})
 }
 
-/// Tier: `make test`. A limit holds for what is begun from then on, by whatever way; whoever deletes, or gives up an upload, has room again.
+/// Tier: `make test`. A limit holds for what is begun from then on; whoever deletes, or gives up an upload, has room again.
 #[tokio::test]
 async fn a_quota_is_felt_where_a_file_comes_in() {
     let server = Server::start_with(&[("THEATRUM_QUOTAS__COLLECTION_BYTES", "5000")]);
@@ -37,6 +42,83 @@ async fn a_quota_is_felt_where_a_file_comes_in() {
     let set: Vec<_> = entries.iter().filter(|entry| entry.action == "quota-set").filter_map(|entry| entry.object.as_deref()).collect();
     assert!(set.contains(&"user otto 1000") && set.contains(&"collection Anatomy 0"), "{set:?}");
     assert!(first["upload"].is_string());
+}
+
+/// Tier: `make test`. A limit holds by whatever way a file comes in: an object of the inbox, a part of one, a part that takes another's place, a
+/// replacement, a video that is moved.
+#[tokio::test]
+async fn no_way_leads_past_a_quota() {
+    let server = Server::start();
+    let client = server.client(&server.admin_token());
+    let limit = async |path: &str, bytes: u64| {
+        ok(client.send(Method::PUT, &format!("/v1/quotas/{path}"), &json!({ "limit_bytes": bytes })).await).await;
+    };
+    let published = server.publish(&clip(server.scratch(), "clip.mp4"));
+    assert_eq!(published["state"], "ready", "{published}");
+    let video = published["video"].as_str().expect("an id");
+    let path = format!("/v1/videos/{video}");
+    limit("users/admin", 1).await;
+    limit("collections/Anatomy", 1).await;
+    let replacement = json!({"filename": "b.mp4", "size_bytes": 1, "replaces": video});
+    problem(client.send(Method::POST, "/v1/uploads", &replacement).await, 507, "quota-exceeded").await;
+    let refused = problem(client.send(Method::PATCH, &path, &json!({"collection": "Anatomy"})).await, 507, "quota-exceeded").await;
+    assert!(refused["detail"].as_str().is_some_and(|text| text.contains("the quota of collection Anatomy")), "{refused}");
+    assert_eq!(client.get(&path).await["collection"], Value::Null);
+    limit("collections/Anatomy", 100 << 20).await;
+    ok(client.send(Method::PATCH, &path, &json!({"collection": "Anatomy"})).await).await;
+    limit("collections/Anatomy", 1).await;
+    ok(client.send(Method::PATCH, &path, &json!({"title": "stays", "collection": "Anatomy"})).await).await;
+
+    let access = server.access("ada", "");
+    limit("users/ada", 1_000).await;
+    let over = Err("403 QuotaExceeded".to_owned());
+    let put = async |query: &[(&str, &str)], body: &[u8]| {
+        let request = Request { method: Method::PUT, key: "a.bin", query, headers: &[], payload: Payload::Whole, body };
+        told(send(&access, &request).await).await
+    };
+    assert_eq!(put(&[], &[7; 1_001]).await, over);
+    let upload = begin_multipart(&access).await;
+    assert_eq!(put(&[("partNumber", "1"), ("uploadId", &upload)], &[7; 1_001]).await, over);
+    put(&[("partNumber", "1"), ("uploadId", &upload)], &[7; 10]).await.expect("room");
+    assert_eq!(put(&[("partNumber", "2"), ("uploadId", &upload)], &[7; 991]).await, over);
+    assert_eq!(put(&[("partNumber", "1"), ("uploadId", &upload)], &[7; 1_001]).await, over);
+    put(&[("partNumber", "1"), ("uploadId", &upload)], &[7; 1_000]).await.expect("it takes the other's place");
+}
+
+/// Tier: `make test`. A part that takes another's place counts once it is there: when others have taken the room meanwhile, it is refused then,
+/// and leaves no blob.
+#[tokio::test]
+async fn a_part_that_was_let_in_is_asked_again_when_it_is_there() {
+    let server = Server::start();
+    let (client, access) = (server.client(&server.admin_token()), server.access("ada", ""));
+    let limit = async |bytes: u64| ok(client.send(Method::PUT, "/v1/quotas/users/ada", &json!({ "limit_bytes": bytes })).await).await;
+    limit(2_000).await;
+    let upload = begin_multipart(&access).await;
+    let query = [("partNumber", "1"), ("uploadId", upload.as_str())];
+    let request = Request { method: Method::PUT, key: "a.bin", query: &query, headers: &[], payload: Payload::Whole, body: &[7; 1_000] };
+    told(send(&access, &request).await).await.expect("room");
+    let body = [8; 1_500];
+    let tail = format!("\r\n0\r\nx-amz-checksum-crc32:{}\r\n\r\n", crc32([body.to_vec()].into_iter()));
+    let (head, rest) = ([b"5dc\r\n", &body[..700]].concat(), [&body[700..], tail.as_bytes()].concat());
+    let wire_bytes = head.len() + rest.len();
+    let (go, gone) = tokio::sync::oneshot::channel();
+    let later = async move { gone.await.map(|()| rest).map_err(std::io::Error::other) };
+    let wire = stream::once(async { Ok(head) }).chain(stream::once(later));
+    let request = Request { payload: Payload::Unsigned("x-amz-checksum-crc32", ""), body: b"", ..request };
+    let sent = send_wire(&access, &request, body.len(), (wire_bytes, reqwest::Body::wrap_stream(wire)));
+    let meanwhile = async {
+        let begun = Instant::now();
+        while parts(&server).len() < 2 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does not come");
+            tokio::time::sleep(Duration::from_millis(5)).await; // tidy: polling
+        }
+        limit(1_200).await;
+        go.send(()).expect("it waits");
+    };
+    let (answer, ()) = tokio::join!(sent, meanwhile);
+    assert_eq!(told(answer).await, Err("403 QuotaExceeded".to_owned()));
+    let left = parts(&server);
+    assert_eq!(left.len(), 1, "{left:?}");
 }
 
 /// Tier: `make test`. The command line lists and sets, says what is wrong, and publishing over a quota fails with the sentence of the server.

@@ -97,10 +97,32 @@ async fn what_is_nobodys_is_swept_and_what_is_missing_is_told() {
     let examined = String::from_utf8(server.cli(&["doctor"]).stdout).expect("text");
     assert!(examined.contains("FAIL  blobs        1 are missing"), "{examined}");
     assert!(examined.contains("room  ") && examined.contains("quotas "), "{examined}");
+    losses_of_every_kind_are_told(&server, [&version, &sidecars, &upload]);
     let entries = server.catalog().await.audit_entries(None, 1_000).await.expect("entries");
     let asked: Vec<_> = entries.iter().filter(|entry| entry.action == "reconcile").filter_map(|entry| entry.object.as_deref()).collect();
-    assert_eq!(asked, ["apply", "apply", "look"]);
+    assert_eq!(asked, ["look", "apply", "apply", "look"]);
     assert_eq!(server.cli(&["doctor", "--apply"]).status.code(), Some(2));
+}
+
+/// Besides the segment that is missing already: a part, a poster, the playlists, and what a player needs before the first segment.
+fn losses_of_every_kind_are_told(server: &Server, [version, sidecars, upload]: [&String; 3]) {
+    let blobs = server.data().join("blobs");
+    let audio = blobs.join(version).join("audio");
+    let lost = [
+        first_of(&blobs.join(upload), ""),
+        first_of(&blobs.join(sidecars), ""),
+        blobs.join(version).join("master.m3u8"),
+        first_of(&audio, ".m3u8"),
+        first_of(&audio, ".mp4"),
+    ];
+    lost.iter().for_each(|path| fs::remove_file(path).expect("a blob"));
+    let (told, code) = reconcile(server, false);
+    let paths = told["missing"]["paths"].as_array().expect("paths");
+    for path in &lost {
+        let name = path.strip_prefix(&blobs).expect("a blob").to_str().expect("text");
+        assert!(paths.contains(&json!(name)), "{name} is missing: {told}");
+    }
+    assert_eq!((told["missing"]["count"].as_u64(), code), (Some(lost.len() as u64 + 1), Some(1)), "{told}");
 }
 
 fn first_of(folder: &Path, ending: &str) -> PathBuf {

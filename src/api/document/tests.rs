@@ -12,6 +12,7 @@ const HEARD: [&str; 13] =
 /// Codes in those rooms that never reach a client, and why.
 const UNHEARD: &[(&str, &str)] = &[
     ("already-exists", "a key of ours that is not new: the caller of the statement knows what it means"),
+    ("access-key-revoked", "the S3 endpoint's"),
     ("bad-checksum-algorithm", "the S3 endpoint's, which answers with codes of its own"),
     ("bad-checksum-type", "the S3 endpoint's"),
     ("bad-key", "the S3 endpoint's"),
@@ -25,6 +26,7 @@ const UNHEARD: &[(&str, &str)] = &[
     ("invalid-part", "the S3 endpoint's"),
     ("not-processing", "a worker's"),
     ("object-size", "the S3 endpoint's"),
+    ("outside-prefix", "the S3 endpoint's"),
     ("part-order", "the S3 endpoint's"),
     ("part-superseded", "the S3 endpoint's, which answers with codes of its own"),
     ("part-too-small", "the S3 endpoint's"),
@@ -32,6 +34,7 @@ const UNHEARD: &[(&str, &str)] = &[
     ("segment-adopted", "a worker's"),
     ("signing-key", "the server does not start"),
     ("stale-epoch", "a worker's"),
+    ("too-many-transfers", "the S3 endpoint's"),
 ];
 
 fn document() -> Value {

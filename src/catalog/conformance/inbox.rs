@@ -2,17 +2,19 @@
 
 use super::{Db, assert_one_wins, at_once, is_conflict, is_missing, on_both_databases, upload_of};
 use crate::catalog::inbox::Origin;
-use crate::domain::Result;
 use crate::domain::access_key::{AccessKey, AccessKeyId, Prefix};
 use crate::domain::checksum::{Algorithm, Scope};
 use crate::domain::inbox::{Object, Part};
+use crate::domain::quota::{Defaults, Holder};
 use crate::domain::role::Role;
 use crate::domain::upload::{State, Upload};
+use crate::domain::{ErrorKind, Result};
 use crate::transaction;
 
 on_both_databases!(
     a_revoked_key_has_no_secret,
     a_key_is_revoked_once,
+    parts_that_grow_at_once_stay_under_a_limit,
     an_object_is_its_owners_and_its_keys,
     an_object_is_as_large_as_its_parts,
     parts_that_were_not_chosen_are_forgotten,
@@ -70,8 +72,10 @@ async fn a_revoked_key_has_no_secret(db: &Db) -> Result<()> {
     assert_eq!(format!("{:?}", db.catalog.access_key(&key.id).await?), format!("{made:?}"));
     assert_eq!(db.catalog.wrapped_secret(&key.id).await?, "wrapped");
     assert_eq!((db.catalog.access_keys(Some("ada")).await?.len(), db.catalog.access_keys(None).await?.len()), (1, 2));
+    assert!(transaction!(db.catalog, |tx| tx.is_good(&key.id).await)?);
     transaction!(db.catalog, |tx| tx.revoke_access_key(&key.id).await)?;
     assert!(is_missing(&db.catalog.wrapped_secret(&key.id).await));
+    assert!(!transaction!(db.catalog, |tx| tx.is_good(&key.id).await)?);
     assert!(db.catalog.access_key(&key.id).await?.revoked_at.is_some() && db.catalog.access_keys(Some("ada")).await?.is_empty());
     Ok(())
 }
@@ -96,6 +100,10 @@ async fn an_object_is_its_owners_and_its_keys(db: &Db) -> Result<()> {
     assert!(is_missing(&db.catalog.inbox_object("bob", "a/b.mp4", &upload.id).await));
     assert!(is_missing(&db.catalog.inbox_object("ada", "a/c.mp4", &upload.id).await));
     assert_eq!((db.catalog.open_multiparts("ada").await?.len(), db.catalog.open_multiparts("bob").await?.len()), (1, 0));
+    let open = async |owner: &str| transaction!(db.catalog, |tx| tx.open_objects(owner).await);
+    assert_eq!((open("ada").await?, open("bob").await?), (1, 0));
+    transaction!(db.catalog, |tx| tx.end_upload(&upload.id, State::Aborted).await)?;
+    assert_eq!(open("ada").await?, 0);
     Ok(())
 }
 
@@ -108,6 +116,42 @@ async fn an_object_is_as_large_as_its_parts(db: &Db) -> Result<()> {
     assert_eq!(db.receive(&upload, &part(1, 70, "again")).await?.as_deref(), Some("one"));
     assert_eq!(db.catalog.upload(&upload.id).await?.size_bytes, 120);
     assert_eq!(transaction!(db.catalog, |tx| tx.inbox_part_bytes(&upload.id, 2).await)?, 50);
+    transaction!(db.catalog, |tx| tx.expect_inbox_part(&upload.id, 2, 20).await)?;
+    assert_eq!(db.catalog.inbox_part_bytes(&upload.id, 2).await?, 50, "the larger one may be on its way still");
+    transaction!(db.catalog, |tx| tx.expect_inbox_part(&upload.id, 2, 60).await)?;
+    transaction!(db.catalog, |tx| tx.expect_inbox_part(&upload.id, 1, 90).await)?;
+    let one = db.catalog.inbox_parts(&upload.id).await?;
+    assert_eq!((one[0].size_bytes, db.catalog.upload(&upload.id).await?.size_bytes), (70, 130), "what has come has the size it has");
+    transaction!(db.catalog, |tx| tx.receive_inbox_part(&upload.id, &part(2, 20, "two"), "aa").await)?;
+    assert_eq!(db.catalog.upload(&upload.id).await?.size_bytes, 90);
+    Ok(())
+}
+
+/// Small parts that are sent again at once, each larger than the limit leaves room for twice: none slips past it.
+async fn parts_that_grow_at_once_stay_under_a_limit(db: &Db) -> Result<()> {
+    const PARTS: u64 = 6;
+    let (upload, ..) = db.object("a", None).await?;
+    for number in 1..=PARTS {
+        db.receive(&upload, &part(number, 10, "small")).await?;
+    }
+    let ada = Holder::User("ada".to_owned());
+    transaction!(db.catalog, |tx| tx.set_quota(&ada, Some(PARTS * 10 + 150)).await)?;
+    let grown = at_once(PARTS as usize, |number| {
+        let (catalog, upload, ada) = (db.catalog.clone(), upload.id.clone(), ada.clone());
+        async move {
+            let part = part(number as u64 + 1, 110, "large");
+            transaction!(catalog, |tx| {
+                let more_bytes = part.size_bytes - tx.inbox_part_bytes(&upload, part.number).await?;
+                tx.quota(&ada).await?.admit(more_bytes, &Defaults::default())?;
+                tx.receive_inbox_part(&upload, &part, "aa").await
+            })
+        }
+    })
+    .await;
+    let refused = |outcome: &Result<_>| outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::OutOfSpace);
+    let won = grown.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!((won, grown.iter().filter(|outcome| refused(outcome)).count()), (1, 5), "{grown:?}");
+    assert_eq!(db.catalog.quota(&ada).await?.used_bytes, PARTS * 10 + 100);
     Ok(())
 }
 

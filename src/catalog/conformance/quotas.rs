@@ -13,6 +13,7 @@ use crate::transaction;
 on_both_databases!(
     what_people_brought_counts_until_it_is_gone,
     a_collection_counts_what_all_bring,
+    a_replacement_counts_where_its_video_is,
     a_limit_is_given_changed_and_taken_back,
     everyone_who_has_anything_is_listed,
     one_upload_slips_under_a_limit,
@@ -81,6 +82,27 @@ async fn a_collection_counts_what_all_bring(db: &Db) -> Result<()> {
     Ok(())
 }
 
+/// Whoever sends it: what it replaces, and what it becomes, is another's.
+async fn a_replacement_counts_where_its_video_is(db: &Db) -> Result<()> {
+    let old = arrived(db, "ada", Some(&cardiology())).await?;
+    let new = Upload { video: old.video.clone(), replaces: true, ..upload_of("bob") };
+    transaction!(db.catalog, |tx| {
+        tx.execute("UPDATE videos SET state = 'ready' WHERE id = $1", crate::args![&old.video]).await?;
+        tx.insert_replacing_upload(&new).await
+    })?;
+    let (bob, inside) = (Holder::User("bob".to_owned()), Holder::Collection(cardiology()));
+    for (holder, used) in [(ada(), 2), (bob, 0), (inside.clone(), 2)] {
+        assert_eq!(db.catalog.quota(&holder).await?.used_bytes / SIZE, used, "{holder:?}");
+    }
+    let all: Vec<_> = db.catalog.quotas().await?.into_iter().map(|quota| (quota.holder, quota.used_bytes / SIZE)).collect();
+    assert_eq!(all, [(ada(), 2), (inside, 2)]);
+    let counted = async || transaction!(db.catalog, |tx| tx.counted_bytes(&old.video).await);
+    assert_eq!(counted().await? / SIZE, 2, "it takes both along wherever it goes");
+    transaction!(db.catalog, |tx| tx.end_upload(&new.id, State::Aborted).await)?;
+    assert_eq!(counted().await? / SIZE, 1);
+    Ok(())
+}
+
 async fn a_limit_is_given_changed_and_taken_back(db: &Db) -> Result<()> {
     for limit in [Some(7), Some(0), Some(u64::from(u32::MAX)), None, None] {
         transaction!(db.catalog, |tx| tx.set_quota(&ada(), limit).await)?;
@@ -121,6 +143,7 @@ async fn one_upload_slips_under_a_limit(db: &Db) -> Result<()> {
             let upload = Upload { collection: Some(cardiology()), ..upload_of(&owner(number)) };
             async move {
                 transaction!(catalog, |tx| {
+                    tx.wait_turn().await?;
                     tx.quota(&holder).await?.admit(upload.size_bytes, &Defaults::default())?;
                     tx.insert_upload(&upload, "wrapped").await
                 })

@@ -1,7 +1,7 @@
 //! Who may ask the endpoint for what: the house's own credentials sign parts of uploads, people's access keys open the inbox.
 
 use super::answer::{answer, report};
-use crate::domain::ErrorKind;
+use crate::domain::{ErrorKind, Result};
 use crate::kms::S3Credentials;
 use crate::uploads::{BUCKET, Gate, Sender};
 use async_trait::async_trait;
@@ -10,6 +10,8 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Result, s3_error};
 use std::net::IpAddr;
 use std::sync::Arc;
+use tracing::Dispatch;
+use tracing::instrument::WithSubscriber;
 
 /// Where a request comes from, among its extensions.
 #[derive(Clone, Copy, Debug)]
@@ -21,11 +23,18 @@ pub(super) struct Guard {
     house: Arc<S3Credentials>,
     gate: Arc<dyn Gate>,
     inbox_open: bool,
+    /// Where the house's own words go: s3s, which calls, is heard by nobody.
+    log: Dispatch,
 }
 
 impl Guard {
-    pub(super) fn new(house: S3Credentials, gate: Arc<dyn Gate>, inbox_open: bool) -> Self {
-        Self { house: Arc::new(house), gate, inbox_open }
+    pub(super) fn new(house: S3Credentials, gate: Arc<dyn Gate>, inbox_open: bool, log: Dispatch) -> Self {
+        Self { house: Arc::new(house), gate, inbox_open, log }
+    }
+
+    /// Asks the gate, and writes down what it could not answer.
+    async fn ask<T>(&self, question: impl Future<Output = Result<T>>) -> Result<T> {
+        async { question.await.inspect_err(report) }.with_subscriber(self.log.clone()).await
     }
 
     fn is_house(&self, access_key: &str) -> bool {
@@ -39,7 +48,7 @@ impl S3Auth for Guard {
         if self.is_house(access_key) {
             return Ok(SecretKey::from(self.house.secret_access_key.as_str()));
         }
-        let found = if self.inbox_open { self.gate.secret(access_key).await.inspect_err(report).map_err(|e| answer(&e))? } else { None };
+        let found = if self.inbox_open { self.ask(self.gate.secret(access_key)).await.map_err(|e| answer(&e))? } else { None };
         let secret = found.ok_or_else(|| s3_error!(InvalidAccessKeyId, "there is no such access key, or it was revoked"))?;
         Ok(SecretKey::from(secret.as_str()))
     }
@@ -58,10 +67,10 @@ impl S3Access for Guard {
                 Err(s3_error!(AccessDenied, "these credentials are good for {BUCKET} only"))
             };
         }
-        let key = match self.gate.sender(&credentials.access_key).await {
+        let key = match self.ask(self.gate.sender(&credentials.access_key)).await {
             // Revoked since its signature was verified.
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(s3_error!(InvalidAccessKeyId, "the access key was revoked")),
-            key => key.inspect_err(report).map_err(|e| answer(&e))?,
+            key => key.map_err(|e| answer(&e))?,
         };
         if bucket == Some(BUCKET) {
             return Err(s3_error!(AccessDenied, "this access key is good for the inbox only"));

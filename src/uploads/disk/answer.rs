@@ -8,6 +8,17 @@ use std::io;
 /// What a body that was lent says when its client sends nothing for too long.
 pub(super) const STALLED: &str = "the client stopped sending";
 
+/// What one says that is not aws-chunked although its headers say so,
+pub(super) const MALFORMED: &str = "the body is not aws-chunked";
+/// one with a signed chunk that is too large,
+pub(super) const OVERSIZED: &str = "a signed chunk is too large";
+/// and one that ends within a chunk.
+pub(super) const CUT_SHORT: &str = "the body ends within a chunk";
+/// How s3s begins what it says of chunks.
+const CHUNKS: &str = "AwsChunkedStreamError: ";
+/// What s3s says of the first: trailers that are none.
+const MALFORMED_TO_S3S: [&str; 3] = ["FormatError", "TrailersTooLarge", "TooManyTrailerHeaders"];
+
 /// Why a body ended early. s3s hands its own errors on as text: their types are private, and they hide their causes.
 pub(super) fn body_error(error: StdError) -> Error {
     let text = error.to_string();
@@ -22,6 +33,13 @@ pub(super) fn body_error(error: StdError) -> Error {
     if text.ends_with("SignatureMismatch") {
         return Error::invalid("chunk-signature", "a chunk of the body is not signed as it should be; send it again").with_source(error);
     }
+    if text.contains(OVERSIZED) {
+        return Error::new(ErrorKind::TooLarge, "chunk-too-large", "a signed chunk of the body has more than 16 MiB; send smaller chunks")
+            .with_source(error);
+    }
+    if text.contains(MALFORMED) || text.strip_prefix(CHUNKS).is_some_and(|what| MALFORMED_TO_S3S.iter().any(|it| what.starts_with(it))) {
+        return Error::invalid("malformed-chunks", "the body is not aws-chunked as its headers say").with_source(error);
+    }
     Error::invalid("body-incomplete", "the connection broke before the part had come; send it again").with_source(error)
 }
 
@@ -29,6 +47,7 @@ pub(super) fn body_error(error: StdError) -> Error {
 pub(super) fn answer(error: &Error) -> S3Error {
     let code = match (error.code(), error.kind()) {
         ("quota-exceeded", _) => return unusual("QuotaExceeded", StatusCode::FORBIDDEN, error),
+        ("too-many-transfers", _) => S3ErrorCode::SlowDown,
         (_, ErrorKind::OutOfSpace) => return unusual("InsufficientStorage", StatusCode::INSUFFICIENT_STORAGE, error),
         ("payload-hash", _) => return unusual("XAmzContentSHA256Mismatch", StatusCode::BAD_REQUEST, error),
         ("trailer-missing", _) => return unusual("MalformedTrailerError", StatusCode::BAD_REQUEST, error),
@@ -77,6 +96,8 @@ mod tests {
             (Error::quota_exceeded("text"), 403, "QuotaExceeded"),
             (Error::insufficient_storage("text"), 507, "InsufficientStorage"),
             (Error::new(ErrorKind::Unavailable, "disk-full", "text"), 503, "ServiceUnavailable"),
+            (Error::new(ErrorKind::OutOfSpace, "too-many-transfers", "text"), 503, "SlowDown"),
+            (Error::new(ErrorKind::TooLarge, "chunk-too-large", "text"), 400, "InvalidRequest"),
             (Error::invalid("payload-hash", "text"), 400, "XAmzContentSHA256Mismatch"),
             (Error::new(ErrorKind::TooLarge, "file-too-large", "text"), 400, "EntityTooLarge"),
         ] {

@@ -10,14 +10,18 @@ use s3s::dto::{
     DeleteObjectsOutput, GetBucketLocationInput, GetBucketLocationOutput, GetObjectInput, GetObjectOutput, HeadBucketInput,
     HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput,
     ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput,
-    ListPartsOutput, PutObjectInput, PutObjectOutput, UploadPartInput, UploadPartOutput,
+    ListPartsOutput, PostObjectInput, PostObjectOutput, PutObjectInput, PutObjectOutput, UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use tracing::Dispatch;
+use tracing::instrument::WithSubscriber;
 
 /// The operations of the endpoint; all that are not here answer `NotImplemented`.
 pub(super) struct Backend {
     pub parts: Parts,
     pub inbox: Option<Door>,
+    /// Where the house's own words go: s3s, which calls, is heard by nobody.
+    pub log: Dispatch,
 }
 
 impl Backend {
@@ -32,8 +36,8 @@ impl Backend {
 impl S3 for Backend {
     async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
         match &self.inbox {
-            Some(inbox) if req.extensions.get::<Sender>().is_some() => inbox.upload_part(req).await,
-            _ => self.parts.upload_part(req).await,
+            Some(inbox) if req.extensions.get::<Sender>().is_some() => inbox.upload_part(req).with_subscriber(self.log.clone()).await,
+            _ => self.parts.upload_part(req).with_subscriber(self.log.clone()).await,
         }
     }
 
@@ -70,11 +74,16 @@ impl S3 for Backend {
     }
 
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
-        self.inbox(&req.input.bucket)?.put_object(req).await
+        self.inbox(&req.input.bucket)?.put_object(req).with_subscriber(self.log.clone()).await
+    }
+
+    // s3s would make a PutObject of it, whose key nobody has looked at.
+    async fn post_object(&self, _req: S3Request<PostObjectInput>) -> S3Result<S3Response<PostObjectOutput>> {
+        Err(s3_error!(NotImplemented, "form uploads are not supported; use PUT"))
     }
 
     async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
-        self.inbox(&req.input.bucket)?.head_object(req).await
+        self.inbox(&req.input.bucket)?.head_object(req).with_subscriber(self.log.clone()).await
     }
 
     async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
@@ -83,37 +92,37 @@ impl S3 for Backend {
     }
 
     async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
-        self.inbox(&req.input.bucket)?.delete_object(req).await
+        self.inbox(&req.input.bucket)?.delete_object(req).with_subscriber(self.log.clone()).await
     }
 
     async fn delete_objects(&self, req: S3Request<DeleteObjectsInput>) -> S3Result<S3Response<DeleteObjectsOutput>> {
-        self.inbox(&req.input.bucket)?.delete_objects(req).await
+        self.inbox(&req.input.bucket)?.delete_objects(req).with_subscriber(self.log.clone()).await
     }
 
     async fn create_multipart_upload(
         &self,
         req: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-        self.inbox(&req.input.bucket)?.create(req).await
+        self.inbox(&req.input.bucket)?.create(req).with_subscriber(self.log.clone()).await
     }
 
     async fn complete_multipart_upload(
         &self,
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        self.inbox(&req.input.bucket)?.complete(req).await
+        self.inbox(&req.input.bucket)?.complete(req).with_subscriber(self.log.clone()).await
     }
 
     async fn abort_multipart_upload(&self, req: S3Request<AbortMultipartUploadInput>) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
-        self.inbox(&req.input.bucket)?.abort(req).await
+        self.inbox(&req.input.bucket)?.abort(req).with_subscriber(self.log.clone()).await
     }
 
     async fn list_parts(&self, req: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
-        self.inbox(&req.input.bucket)?.list_parts(req).await
+        self.inbox(&req.input.bucket)?.list_parts(req).with_subscriber(self.log.clone()).await
     }
 
     async fn list_multipart_uploads(&self, req: S3Request<ListMultipartUploadsInput>) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
-        self.inbox(&req.input.bucket)?.list_multiparts(req).await
+        self.inbox(&req.input.bucket)?.list_multiparts(req).with_subscriber(self.log.clone()).await
     }
 }
 

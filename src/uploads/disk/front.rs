@@ -76,7 +76,7 @@ pub(super) fn check(request: &Parts) -> Result<(), S3Error> {
     if value("AWSAccessKeyId").is_some() || value("Signature").is_some() || header(AUTHORIZATION).starts_with(b"AWS ") {
         return Err(s3_error!(InvalidRequest, "{OLD_SIGNATURE}"));
     }
-    if request.method == Method::POST && header(CONTENT_TYPE).starts_with(b"multipart/") {
+    if request.method == Method::POST && request.headers.get_all(CONTENT_TYPE).iter().any(is_form) {
         return Err(s3_error!(NotImplemented, "form uploads are not supported; use PUT"));
     }
     let presigned = value("X-Amz-Signature").is_some();
@@ -92,6 +92,12 @@ pub(super) fn check(request: &Parts) -> Result<(), S3Error> {
         return Err(s3_error!(AccessDenied, "parts need a presigned url that signs x-amz-checksum-sha256, and that header"));
     }
     Ok(())
+}
+
+/// Whether it is the type of a form with files (RFC 9110, section 8.3.1: in whatever case). s3s holds such a body in memory before it asks who sent it.
+fn is_form(content_type: &HeaderValue) -> bool {
+    const FORMS: &[u8] = b"multipart/";
+    content_type.as_bytes().trim_ascii_start().get(..FORMS.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORMS))
 }
 
 /// The answer to a signature for what cannot be a region: some clients sign for `US` until they hear better, from this very answer.

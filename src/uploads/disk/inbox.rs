@@ -152,11 +152,12 @@ impl Door {
     }
 
     async fn record(&self, object: &Object, number: u32, kept: &Kept) -> Result<()> {
+        use ErrorKind::{Conflict, NotFound, OutOfSpace, TooLarge};
         let recorded = self.rows.received(object, number, &kept.stored, &kept.checksum).await;
         let unwanted = match &recorded {
             Ok(superseded) => superseded.as_ref(),
             // Surely not recorded. After any other error it may have been, and the blob must stay.
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => Some(&kept.stored.key),
+            Err(e) if matches!(e.kind(), NotFound | Conflict | OutOfSpace | TooLarge) => Some(&kept.stored.key),
             Err(_) => None,
         };
         if let Some(key) = unwanted

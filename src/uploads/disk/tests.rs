@@ -8,6 +8,7 @@ use crate::uploads::{CHECKSUM_HEADER, PresignedPart};
 use futures_util::future::join_all;
 use house::{House, ORIGIN, bytes};
 use reqwest::Method;
+use s3s::auth::S3Auth;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -165,8 +166,13 @@ async fn old_signatures_and_forms_are_refused() {
     refused(&house, old_query, 400, "InvalidRequest").await;
     let old_header = get(url.clone()).header("authorization", "AWS a:b").send().await.expect("an answer");
     refused(&house, old_header, 400, "InvalidRequest").await;
-    let form = house.client.post(url).header("content-type", "multipart/form-data; boundary=x").body("--x").send().await;
-    refused(&house, form.expect("an answer"), 501, "NotImplemented").await;
+    let field = "--x\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\na\r\n--x--\r\n";
+    for url in [url, format!("http://{}/inbox", house.address)] {
+        for form in ["multipart/form-data; boundary=x", "Multipart/form-data; boundary=x", "MULTIPART/FORM-DATA;boundary=x"] {
+            let answer = house.client.post(&url).header("content-type", form).body(field).send().await;
+            refused(&house, answer.expect("an answer"), 501, "NotImplemented").await;
+        }
+    }
 }
 
 #[tokio::test]
@@ -296,4 +302,25 @@ async fn no_signature_is_logged_at_any_level() {
     let log = String::from_utf8_lossy(&log.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
     assert!(log.contains("refused a part"), "our own log goes on: {log}");
     assert!(!log.contains("s3s::") && !log.contains("Signature="), "{log}");
+}
+
+/// What goes wrong on our side of s3s is told by our own log, with its cause; the client hears neither.
+#[tokio::test]
+async fn a_catalog_that_is_away_is_told_in_the_log() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let house = House::new().await;
+    let text = bytes(1000, 16);
+    let part = house.announce(1, &text).await;
+    house.ledger.fail();
+    refused(&house, house.put(&part, text).await, 503, "ServiceUnavailable").await;
+    // As s3s asks it.
+    let guard = Guard::new(house.credentials.clone(), house.gate(), true, tracing::dispatcher::get_default(Dispatch::clone));
+    let asked = guard.get_secret_key("THEATRUMU0123456789A").with_subscriber(Dispatch::none()).await;
+    assert_eq!(asked.expect_err("nobody knows").code().as_str(), "ServiceUnavailable");
+    let log = String::from_utf8_lossy(&log.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+    for cause in ["the ledger's disk is gone", "the gate's disk is gone"] {
+        assert!(log.contains("ERROR") && log.contains(cause), "{cause}: {log}");
+    }
 }

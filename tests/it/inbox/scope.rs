@@ -1,11 +1,14 @@
 //! Who may do what in the inbox, and what is written down of it (invariants 8 and 9).
 
+use super::signed::{Payload, Request, begin_multipart, put as put_signed, send, send_form, told};
 use crate::access::refusals;
 use crate::support::http::{Client, ok, problem};
 use crate::support::s3::{Program, arrived, noise, videos};
 use crate::support::server::Server;
 use reqwest::Method;
 use serde_json::{Value, json};
+
+type Query<'a> = &'a [(&'a str, &'a str)];
 
 const PUT: &[&str] = &["s3api", "put-object", "--bucket"];
 
@@ -42,6 +45,58 @@ async fn a_key_is_good_for_its_folder_of_the_inbox_only() {
     assert!(house.refused(Program::Aws2, &put("inbox", "cardiology/a.bin", file)).contains("AccessDenied"));
     assert_eq!(videos(&catalog).await.len(), 1);
     assert!(refusals(&server, 4).await >= 4);
+}
+
+/// Tier: `make test`. invariant 9: a key's folder holds for every operation, wherever the request says the object's name: its holder's other
+/// key has another.
+#[tokio::test]
+async fn a_folder_holds_for_every_operation() {
+    let server = Server::start();
+    let (wide, narrow) = (server.access("ada", ""), server.access("ada", "cardiology"));
+    put_signed(&wide, "a.bin", b"some bytes", &[]).await.expect("taken");
+    let upload = begin_multipart(&wide).await;
+    let (of_upload, part) = ([("uploadId", upload.as_str())], [("partNumber", "1"), ("uploadId", upload.as_str())]);
+    let list = b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>\"x\"</ETag></Part></CompleteMultipartUpload>";
+    let operations: [(Method, Query<'_>, &[u8]); 8] = [
+        (Method::PUT, &[], b"x"),
+        (Method::POST, &[("uploads", "")], b""),
+        (Method::PUT, &part, b"x"),
+        (Method::POST, &of_upload, list),
+        (Method::GET, &of_upload, b""),
+        (Method::DELETE, &of_upload, b""),
+        (Method::HEAD, &[], b""),
+        (Method::DELETE, &[], b""),
+    ];
+    for (method, query, body) in operations {
+        let request = Request { method: method.clone(), key: "a.bin", query, headers: &[], payload: Payload::Whole, body };
+        let code = if method == Method::HEAD { "403 " } else { "403 AccessDenied" };
+        assert_eq!(told(send(&narrow, &request).await).await, Err(code.to_owned()), "{method} {query:?}");
+    }
+    let delete = "Objects=[{Key=a.bin},{Key=cardiology/a.bin}]";
+    let deleted = narrow.done(Program::Aws2, &["s3api", "delete-objects", "--bucket", "inbox", "--delete", delete]);
+    let deleted: Value = serde_json::from_str(&deleted).expect("json");
+    assert_eq!((&deleted["Deleted"][0]["Key"], &deleted["Errors"][0]["Key"]), (&json!("cardiology/a.bin"), &json!("a.bin")), "{deleted}");
+    assert_eq!(deleted["Errors"][0]["Code"], "AccessDenied");
+    let head = Request { method: Method::HEAD, key: "a.bin", query: &[], headers: &[], payload: Payload::Whole, body: b"" };
+    told(send(&wide, &head).await).await.expect("its receipt is there still");
+    let listing = ["s3api", "list-multipart-uploads", "--bucket", "inbox"];
+    assert!(wide.done(Program::Aws2, &listing).contains(&upload));
+    assert!(!narrow.done(Program::Aws2, &listing).contains(&upload));
+}
+
+/// Tier: `make test`. invariant 9: no form comes in, however its type is spelled and whoever signed it: its key would be in the body, where no
+/// prefix is looked at, and s3s would hold the file in memory.
+#[tokio::test]
+async fn no_form_comes_in() {
+    let server = Server::start();
+    let access = server.access("ada", "cardiology");
+    for content_type in ["multipart/form-data", "Multipart/form-data", "multipart/Form-Data"] {
+        for key in ["a.bin", "cardiology/a.bin"] {
+            let answer = send_form(&access, content_type, key, "some bytes").await;
+            assert_eq!(told(answer).await, Err("501 NotImplemented".to_owned()), "{content_type} {key}");
+        }
+    }
+    assert_eq!(videos(&server.catalog().await).await.len(), 0);
 }
 
 /// Tier: `make test`. invariant 9: another person's transfer is not there: not to be listed, continued, completed or given up.

@@ -4,7 +4,9 @@
 use crate::support::s3::Access;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
-use reqwest::{Method, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::{Method, RequestBuilder, Response};
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
@@ -66,6 +68,14 @@ pub async fn put(access: &Access, key: &str, body: &[u8], headers: &[(&str, &str
     told(send(access, &Request { method: Method::PUT, key, query: &[], headers, payload: Payload::Whole, body }).await).await.map(drop)
 }
 
+/// Begins an object `a.bin` in parts; gives its upload.
+pub async fn begin_multipart(access: &Access) -> String {
+    let query = [("uploads", "")];
+    let request = Request { method: Method::POST, key: "a.bin", query: &query, headers: &[], payload: Payload::Whole, body: b"" };
+    let begun = told(send(access, &request).await).await.expect("begun");
+    begun.split_once("<UploadId>").and_then(|(_, rest)| rest.split_once("</UploadId>")).expect("an id").0.to_owned()
+}
+
 /// The text of an answer, or its status and S3's code.
 pub async fn told(answer: Response) -> Result<String, String> {
     let (status, text) = (answer.status(), answer.text().await.expect("text"));
@@ -78,6 +88,18 @@ pub async fn told(answer: Response) -> Result<String, String> {
 
 /// Signs a request and sends it.
 pub async fn send(access: &Access, request: &Request<'_>) -> Response {
+    let (sent, signing, signature) = sign(access, request, request.body.len());
+    let wire = body(request, &signing, signature);
+    sent.header("content-length", wire.len()).body(wire).send().await.expect("an answer")
+}
+
+/// Signs a request and sends it with `wire` for a body, of so many bytes, which says of itself that it holds `size_bytes` in chunks.
+pub async fn send_wire(access: &Access, request: &Request<'_>, size_bytes: usize, (wire_bytes, wire): (usize, reqwest::Body)) -> Response {
+    let (sent, ..) = sign(access, request, size_bytes);
+    sent.header("content-length", wire_bytes).body(wire).send().await.expect("an answer")
+}
+
+fn sign(access: &Access, request: &Request<'_>, size_bytes: usize) -> (RequestBuilder, Signing, String) {
     let signing = Signing::new(access);
     let host = access.endpoint.trim_start_matches("http://");
     let mut headers = BTreeMap::from([("host".to_owned(), host.to_owned()), ("x-amz-date".to_owned(), signing.time.clone())]);
@@ -90,7 +112,7 @@ pub async fn send(access: &Access, request: &Request<'_>) -> Response {
         Payload::Unsigned(name, _) | Payload::Forgotten(name) => ("STREAMING-UNSIGNED-PAYLOAD-TRAILER".to_owned(), Some(name)),
     };
     if claim.starts_with("STREAMING-") {
-        headers.insert("x-amz-decoded-content-length".to_owned(), request.body.len().to_string());
+        headers.insert("x-amz-decoded-content-length".to_owned(), size_bytes.to_string());
         headers.insert("content-encoding".to_owned(), "aws-chunked".to_owned());
     }
     headers.extend(trailer.map(|name| ("x-amz-trailer".to_owned(), name.to_owned())));
@@ -109,8 +131,27 @@ pub async fn send(access: &Access, request: &Request<'_>) -> Response {
     for (name, value) in headers.iter().filter(|(name, _)| *name != "host") {
         sent = sent.header(name, value);
     }
-    let wire = body(request, &signing, signature);
-    sent.header("content-length", wire.len()).body(wire).send().await.expect("an answer")
+    (sent, signing, signature)
+}
+
+/// Sends a form with a file, by a policy that is signed for it (Amazon S3 API reference, "Browser-based uploads using POST").
+pub async fn send_form(access: &Access, content_type: &str, key: &str, file: &str) -> Response {
+    let signing = Signing::new(access);
+    let (credential, time) = (format!("{}/{}", access.id, signing.scope), signing.time.as_str());
+    let known = [("key", key), ("x-amz-algorithm", "AWS4-HMAC-SHA256"), ("x-amz-credential", credential.as_str()), ("x-amz-date", time)];
+    let mut conditions = vec![serde_json::json!({"bucket": "inbox"})];
+    conditions.extend(known.iter().map(|(name, value)| serde_json::json!({ *name: value })));
+    let policy = serde_json::json!({"expiration": "2099-01-01T00:00:00.000Z", "conditions": conditions}).to_string();
+    let policy = STANDARD.encode(policy);
+    let signature = hex::encode(mac(&signing.key, &policy));
+    let mut form = String::new();
+    for (name, value) in known.into_iter().chain([("policy", policy.as_str()), ("x-amz-signature", signature.as_str())]) {
+        form.push_str(&format!("--x\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"));
+    }
+    form.push_str(&format!("--x\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n{file}\r\n--x--\r\n"));
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let sent = client.post(format!("{}/inbox", access.endpoint)).header("content-type", format!("{content_type}; boundary=x"));
+    sent.header("x-amz-decoded-content-length", file.len()).body(form).send().await.expect("an answer")
 }
 
 /// The body as it goes over the wire (Amazon S3 API reference, "Signature calculations: transferring payload in multiple chunks").

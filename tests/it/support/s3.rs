@@ -174,6 +174,17 @@ pub fn noise(folder: &Path, name: &str, size_bytes: usize) -> PathBuf {
     path
 }
 
+/// All that lies where parts do, finished or not.
+pub fn parts(server: &Server) -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![server.data().join("blobs/sources")]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.path().is_dir() { folders.push(entry.path()) } else { files.push(entry.path()) }
+        }
+    }
+    files
+}
+
 /// Every video, newest first.
 pub async fn videos(catalog: &Catalog) -> Vec<Video> {
     let listing = Listing { unready: Unready::Everyones, filter: Default::default(), before: None, limit: 1_000 };

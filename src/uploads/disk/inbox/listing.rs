@@ -13,7 +13,6 @@ use s3s::dto::{
     ListPartsInput, ListPartsOutput, MultipartUpload, Owner, Part as PartDto, Timestamp,
 };
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
-use std::collections::BTreeSet;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// The most that one answer lists (S3's rule).
@@ -126,7 +125,7 @@ impl Door {
         }
         let parts = self.rows.parts(&object).await.inspect_err(report).map_err(|e| answer(&e))?;
         let mut parts: Vec<Part> = parts.into_iter().filter(|part| part.number.cast_signed() > i64::from(after)).collect();
-        let is_truncated = parts.len() > limit;
+        let is_truncated = limit > 0 && parts.len() > limit;
         parts.truncate(limit);
         let last = parts.last().filter(|_| is_truncated).map(|part| part.number as i32);
         Ok(S3Response::new(ListPartsOutput {
@@ -155,8 +154,8 @@ impl Door {
         let objects = self.rows.multiparts(&sender).await.inspect_err(report).map_err(|e| answer(&e))?;
         let page = Page::of(objects, &input, limit);
         let encode = Encoder::new(input.encoding_type.as_ref());
-        let next = page.objects.last().filter(|_| page.is_truncated).map(|object| (object.key.clone(), object.upload.to_string()));
-        let (next_key_marker, next_upload_id_marker) = next.map(|(key, upload)| (encode.text(key), upload)).unzip();
+        let is_truncated = page.next.is_some();
+        let (next_key_marker, next_upload_id_marker) = page.next.map(|(key, upload)| (encode.text(key), upload)).unzip();
         let prefixes = page.prefixes.into_iter().map(|prefix| CommonPrefix { prefix: Some(encode.text(prefix)) });
         Ok(S3Response::new(ListMultipartUploadsOutput {
             bucket: Some(input.bucket),
@@ -165,9 +164,9 @@ impl Door {
             key_marker: Some(encode.text(input.key_marker.unwrap_or_default())),
             upload_id_marker: input.upload_id_marker,
             max_uploads: Some(limit as i32),
-            is_truncated: Some(page.is_truncated),
+            is_truncated: Some(is_truncated),
             next_key_marker,
-            next_upload_id_marker,
+            next_upload_id_marker: next_upload_id_marker.flatten(),
             common_prefixes: Some(prefixes.collect()),
             uploads: Some(page.objects.into_iter().map(|object| transfer(&sender, &encode, object)).collect()),
             encoding_type: input.encoding_type,
@@ -177,13 +176,16 @@ impl Door {
 }
 
 /// One answer's worth of transfers, and the folders of the others.
+#[derive(Default)]
 struct Page {
     objects: Vec<Object>,
-    prefixes: BTreeSet<String>,
-    is_truncated: bool,
+    prefixes: Vec<String>,
+    /// Where the next one begins, if there is more: behind this key, or folder, and this upload of it.
+    next: Option<(String, Option<String>)>,
 }
 
 impl Page {
+    /// Of `objects`, which are in order. A folder counts as one entry, as a transfer does (S3, ListMultipartUploads).
     fn of(objects: Vec<Object>, input: &ListMultipartUploadsInput, limit: usize) -> Self {
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         let (prefix, delimiter) = (text(&input.prefix), text(&input.delimiter));
@@ -192,17 +194,34 @@ impl Page {
             std::cmp::Ordering::Equal => !upload_marker.is_empty() && object.upload.as_str() > upload_marker.as_str(),
             order => order.is_gt(),
         };
-        let (mut page, mut prefixes) = (Vec::new(), BTreeSet::new());
+        let folder = |key: &str| {
+            let rest = key.get(prefix.len()..).filter(|_| !delimiter.is_empty())?;
+            rest.find(&delimiter).map(|at| key[..prefix.len() + at + delimiter.len()].to_owned())
+        };
+        let mut page = Self::default();
+        let mut last = None;
         for object in objects.into_iter().filter(|object| object.key.starts_with(&prefix) && is_after(object)) {
-            let rest = &object.key[prefix.len()..];
-            match rest.find(&delimiter).filter(|_| !delimiter.is_empty()) {
-                Some(at) => drop(prefixes.insert(format!("{prefix}{}", &rest[..at + delimiter.len()]))),
-                None => page.push(object),
+            let folder = folder(&object.key);
+            // Told already: in this page, or as the last of the one before.
+            if folder.is_some() && (folder.as_ref() == page.prefixes.last() || folder.as_ref() == Some(&key_marker)) {
+                continue;
+            }
+            if page.objects.len() + page.prefixes.len() == limit {
+                page.next = last;
+                break;
+            }
+            match folder {
+                Some(folder) => {
+                    last = Some((folder.clone(), None));
+                    page.prefixes.push(folder);
+                }
+                None => {
+                    last = Some((object.key.clone(), Some(object.upload.to_string())));
+                    page.objects.push(object);
+                }
             }
         }
-        let is_truncated = page.len() > limit;
-        page.truncate(limit);
-        Self { objects: page, prefixes, is_truncated }
+        page
     }
 }
 
@@ -255,4 +274,59 @@ fn timestamp(epoch_ms: i64) -> Timestamp {
 fn limit(wanted: Option<i32>) -> Result<usize, S3Error> {
     let wanted = wanted.map_or(Ok(MOST_LISTED), usize::try_from);
     wanted.map(|wanted| wanted.min(MOST_LISTED)).map_err(|_| s3_error!(InvalidArgument, "a listing cannot have less than no entries"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::checksum::{Algorithm, Scope};
+    use crate::domain::ids::{UploadId, VideoId};
+    use crate::domain::upload::State;
+
+    fn object(key: &str) -> Object {
+        Object {
+            upload: UploadId::new(),
+            video: VideoId::new(),
+            key: key.to_owned(),
+            multipart: true,
+            algorithm: Algorithm::Crc32,
+            scope: Scope::Composite,
+            state: State::Open,
+            size_bytes: 0,
+            etag: None,
+            created_at: 0,
+            received_at: None,
+        }
+    }
+
+    /// Every page of so many entries, each as its keys and folders.
+    fn pages(objects: &[Object], prefix: &str, limit: usize) -> Vec<Vec<String>> {
+        let mut input = ListMultipartUploadsInput::default();
+        (input.prefix, input.delimiter) = (Some(prefix.to_owned()), Some("/".to_owned()));
+        let mut pages = Vec::new();
+        loop {
+            let page = Page::of(objects.to_vec(), &input, limit);
+            pages.push(page.objects.into_iter().map(|object| object.key).chain(page.prefixes).collect());
+            assert!(pages.len() <= objects.len() + 1, "it goes round in circles: {pages:?}");
+            let Some((key, upload)) = page.next else { return pages };
+            (input.key_marker, input.upload_id_marker) = (Some(key), upload);
+        }
+    }
+
+    #[test]
+    fn every_transfer_and_every_folder_is_on_one_page() {
+        let objects = ["a", "a", "b/1", "b/2", "c", "d/1", "d/e/1", "f"].map(object);
+        let mut objects = objects.to_vec();
+        objects.sort_by(|a, b| (&a.key, a.upload.as_str()).cmp(&(&b.key, b.upload.as_str())));
+        let all = ["a", "a", "b/", "c", "d/", "f"];
+        for limit in 1..=7 {
+            let found = pages(&objects, "", limit);
+            assert!(found.iter().all(|page| page.len() <= limit) && found.len() == all.len().div_ceil(limit), "{limit}: {found:?}");
+            let mut found = found.concat();
+            found.sort();
+            assert_eq!(found, all, "{limit}");
+        }
+        assert_eq!(pages(&objects, "d/", 1), [["d/1"], ["d/e/"]]);
+        assert_eq!(pages(&objects, "", 0), [Vec::<String>::new()], "none were wanted, and there is no next page of none");
+    }
 }

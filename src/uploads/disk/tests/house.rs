@@ -27,6 +27,7 @@ pub(super) struct TestLedger(Mutex<Rows>);
 #[derive(Default)]
 struct Rows {
     closed: bool,
+    fails: bool,
     expected: BTreeMap<(UploadId, u32), ExpectedPart>,
     stored: BTreeMap<u32, StoredPart>,
 }
@@ -34,6 +35,10 @@ struct Rows {
 impl TestLedger {
     pub(super) fn close(&self) {
         self.rows().closed = true;
+    }
+
+    pub(super) fn fail(&self) {
+        self.rows().fails = true;
     }
 
     pub(super) fn stored(&self) -> BTreeMap<u32, StoredPart> {
@@ -48,6 +53,9 @@ impl TestLedger {
 #[async_trait]
 impl Ledger for TestLedger {
     async fn expected(&self, upload: &UploadId, number: u32) -> Result<ExpectedPart> {
+        if self.rows().fails {
+            return Err(Error::unavailable("the catalog did not answer", "the ledger's disk is gone"));
+        }
         self.rows().expected.get(&(upload.clone(), number)).cloned().ok_or_else(|| Error::not_found("no such part"))
     }
 
@@ -60,12 +68,15 @@ impl Ledger for TestLedger {
     }
 }
 
-/// Nobody but the house has credentials.
-struct NobodysGate;
+/// Nobody but the house has credentials; who asks for them meets a catalog that is away, if the ledger's is.
+struct NobodysGate(Arc<TestLedger>);
 
 #[async_trait]
 impl Gate for NobodysGate {
     async fn secret(&self, _id: &str) -> Result<Option<Zeroizing<String>>> {
+        if self.0.rows().fails {
+            return Err(Error::unavailable("the catalog did not answer", "the gate's disk is gone"));
+        }
         Ok(None)
     }
 
@@ -98,6 +109,11 @@ impl House {
         Self::with_patience(Patience::default()).await
     }
 
+    /// Who knows people's keys.
+    pub(super) fn gate(&self) -> Arc<dyn Gate> {
+        Arc::new(NobodysGate(self.ledger.clone()))
+    }
+
     pub(super) async fn with_patience(patience: Patience) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let keyring = Keyring::open_or_create(&folder.path().join("keyring.json")).expect("a keyring");
@@ -112,7 +128,7 @@ impl House {
             keys: keys.clone(),
             ledger: ledger.clone(),
             credentials: credentials.clone(),
-            gate: Arc::new(NobodysGate),
+            gate: Arc::new(NobodysGate(ledger.clone())),
             inbox: None,
             allowed_origins: vec![ORIGIN.to_owned()],
             proxies: Proxies::default(),
@@ -142,6 +158,7 @@ impl House {
             sha256: Digests::of(text).sha256,
             video: self.video.clone(),
             root_key_wrapped: self.root_key_wrapped.clone(),
+            hold: None,
         };
         self.ledger.rows().expected.insert((self.upload.clone(), number), expected);
         self.sign(number, text).await
