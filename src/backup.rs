@@ -3,7 +3,7 @@
 //! A snapshot is all rows as one reading transaction saw them, and a list of the blobs that they refer to; the manifest is written last.
 //! Blobs lie in the depot once, whichever snapshots need them. Rows are sealed under a key of their own, which the house's keyring wraps;
 //! the keyring is sealed under a passphrase. Wrapped root keys are objects of their own, one a video, so that deleting a video deletes its
-//! key from every snapshot at once. docs/adr/0008 says why; docs/backup.md says how it is used.
+//! key from every snapshot at once. docs/adr/0007 says why; docs/backup.md says how it is used.
 
 mod copy;
 mod manifest;

@@ -2241,6 +2241,7 @@ export interface operations {
              *     - `token-expired`: The token has expired. Get a new one, or sign in again.
              *     - `token-other-video`: The playback token is for another video or version. Ask for a session of this video.
              *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             *     - `session-ended`: The playback session has ended: it was revoked, or its video was deleted or replaced. Open the video again.
              */
             403: {
                 headers: {
@@ -2249,7 +2250,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired" | "token-other-video" | "not-allowed";
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired" | "token-other-video" | "not-allowed" | "session-ended";
                     };
                 };
             };
@@ -2342,6 +2343,7 @@ export interface operations {
              *     - `token-expired`: The token has expired. Get a new one, or sign in again.
              *     - `token-other-video`: The playback token is for another video or version. Ask for a session of this video.
              *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             *     - `session-ended`: The playback session has ended: it was revoked, or its video was deleted or replaced. Open the video again.
              */
             403: {
                 headers: {
@@ -2350,7 +2352,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired" | "token-other-video" | "not-allowed";
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired" | "token-other-video" | "not-allowed" | "session-ended";
                     };
                 };
             };

@@ -151,7 +151,7 @@ fn cookies(playback: &Playback, signed: Cookies) -> Result<Vec<HeaderValue>, Err
         ("rendition" = String, Path), ("index" = u32, Path)),
     responses((status = OK, description = "16 bytes.", body = Vec<u8>, content_type = "application/octet-stream")),
     extensions(("x-problems" = json!(["403 token-missing", "403 token-malformed", "403 token-signature", "403 token-expired", "token-other-video",
-        "malformed-rendition", "not-found", "not-allowed", "audit-unavailable"]))))]
+        "malformed-rendition", "not-found", "not-allowed", "session-ended", "audit-unavailable"]))))]
 pub(super) async fn key(
     api: Api<State>,
     peer: ConnectInfo<SocketAddr>,
@@ -170,7 +170,7 @@ pub(super) async fn key(
     params(("video" = Id, Path), ("version" = Id, Path), ("rendition" = String, Path), ("index" = u32, Path)),
     responses((status = OK, description = "16 bytes.", body = Vec<u8>, content_type = "application/octet-stream")),
     extensions(("x-problems" = json!(["403 token-missing", "403 token-malformed", "403 token-signature", "403 token-expired", "token-other-video",
-        "malformed-rendition", "not-found", "not-allowed", "audit-unavailable"]))))]
+        "malformed-rendition", "not-found", "not-allowed", "session-ended", "audit-unavailable"]))))]
 pub(super) async fn session_key(
     api: Api<State>,
     peer: ConnectInfo<SocketAddr>,

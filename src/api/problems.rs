@@ -89,6 +89,7 @@ pub(super) static CODES: &[Known] = codes! {
     403 "policy-malformed" "The policy is not one that CloudFront takes." "One statement with Resource and DateLessThan, and at most DateGreaterThan and IpAddress.";
     403 "policy-not-yet" "The link is not valid yet." "Wait, and check the clock of whoever signed it.";
     403 "policy-resource" "The link's policy is for another resource." "Ask for a link for this one.";
+    403 "session-ended" "The playback session has ended: it was revoked, or its video was deleted or replaced." "Open the video again.";
     403 "signature-hash" "Hash-Algorithm is neither SHA256 nor SHA1." "Sign with SHA-256 and append Hash-Algorithm=SHA256.";
     403 "signature-key" "The link's Key-Pair-Id is not in the key group, or was revoked." "Ask for a new link.";
     403 "signature-malformed" "The link's signature is incomplete or garbled." "Send the link whole, as it was signed.";

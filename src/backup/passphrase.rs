@@ -1,7 +1,7 @@
 //! The keyring under a passphrase: the one thing without which a backup is noise, kept apart from it.
 //!
 //! PBKDF2-HMAC-SHA-256 (RFC 8018 §5.2) makes the key, AES-256-GCM seals the keyring, with all that the file says in clear as associated
-//! data. Why not Argon2: docs/adr/0008.
+//! data. Why not Argon2: docs/adr/0007.
 
 use crate::domain::{Error, ErrorKind, Result};
 use crate::kms::Keyring;

@@ -122,7 +122,9 @@ impl Library {
                 .with_source(error)
         };
         self.audit.append(&entry).await.map_err(unwritten)?;
-        decision.permit()?;
+        if let Decision::Deny(reason) = decision {
+            return Err(refusal(reason));
+        }
         let (video, version) = (&viewer.pass.video, &viewer.pass.version);
         let root = self.keys.open(video, &self.catalog.wrapped_root_key(video).await?).await?;
         theatrum_media::crypt::content_key(root.expose(), version.as_str(), rendition.as_str(), index)
@@ -165,5 +167,15 @@ fn playable_version(video: &Video) -> Result<VersionId> {
         State::Ready | State::Processing if video.playable_at.is_some() => video.version.clone().ok_or_else(not_yet),
         State::Refused => Err(Error::conflict("refused", "the video was refused and cannot be played")),
         _ => Err(not_yet()),
+    }
+}
+
+/// What is over is told apart from what is not allowed, so that a player knows that it may begin anew.
+fn refusal(reason: &'static str) -> Error {
+    match reason {
+        "session-unknown" | "session-revoked" | "version-gone" | "video-gone" => {
+            Error::new(ErrorKind::Forbidden, "session-ended", "this playback session has ended: open the video again")
+        }
+        _ => Error::new(ErrorKind::Forbidden, "not-allowed", "whoever this session was opened for may not watch this video any more"),
     }
 }

@@ -255,7 +255,7 @@ async fn a_playback_by_cookies_plays_and_can_be_revoked() {
     assert_eq!(key(cookies.clone()).await.expect("an answer").bytes().await.expect("a key").len(), 16);
     let revoked = server.cli(&["sessions", "revoke", session["session"].as_str().expect("an id")]);
     assert!(revoked.status.success(), "{revoked:?}");
-    problem(key(cookies).await.expect("an answer"), 403, "not-allowed").await;
+    problem(key(cookies).await.expect("an answer"), 403, "session-ended").await;
     let entries = server.catalog().await.audit_entries(Some(video), 100).await.expect("entries");
     let last = entries.iter().find(|entry| entry.action == "key").expect("a key's entry");
     assert_eq!((last.actor.as_str(), last.reason.as_str()), ("vera", "session-revoked"));

@@ -123,7 +123,7 @@ async fn a_session_is_revoked_alone() {
         let told = server.cli(&["sessions", "revoke", id, "--json"]);
         let told: Value = serde_json::from_slice(&told.stdout).expect("json");
         assert_eq!(told, json!({"session": id, "state": "revoked"}));
-        problem(revoked.key().await, 403, "not-allowed").await;
+        problem(revoked.key().await, 403, "session-ended").await;
     }
     assert_eq!(kept.key().await.status().as_u16(), 200);
     let refused = decisions(server, video).await;
@@ -148,7 +148,7 @@ async fn a_deleted_video_has_no_key() {
     assert_eq!(session.key().await.status().as_u16(), 200);
     let path = format!("/v1/videos/{video}");
     ok(admin(server).send(Method::DELETE, &path, &Value::Null).await).await;
-    problem(session.key().await, 403, "not-allowed").await;
+    problem(session.key().await, 403, "session-ended").await;
     let expected = [decided("allow", "published"), decided("deny", "video-gone")];
     assert_eq!(decisions(server, video).await, expected);
     problem(admin(server).send(Method::GET, &path, &Value::Null).await, 404, "not-found").await;
