@@ -54,7 +54,7 @@ impl Tx {
         let now = self.now().await?;
         self.execute("DELETE FROM downloads WHERE lease_until < $1", args![now]).await?;
         let sql = "INSERT INTO downloads (id, version_id, lease_until)
-            SELECT $1, id, $3 FROM versions WHERE id = $2 AND state IN ('published', 'superseded')
+            SELECT $1, id, $3 FROM versions WHERE id = $2 AND state <> 'purged'
             ON CONFLICT (id) DO UPDATE SET lease_until = $3";
         let gone = || Error::conflict("version-gone", "the video was replaced meanwhile: ask for another link");
         if self.execute(sql, args![id, version, now + LEASE_MS]).await? == 1 { Ok(()) } else { Err(gone()) }

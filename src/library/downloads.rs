@@ -131,7 +131,7 @@ pub struct Bearer {
 #[derive(Debug)]
 pub struct Download {
     content: Content,
-    /// None for the source of a video that does not play yet: nothing replaces that.
+    /// None for the source of a video that has no version yet: nothing replaces that.
     lease: Option<Lease>,
     /// Its state, for conditional requests.
     pub validators: Validators,
@@ -238,14 +238,17 @@ impl Library {
                 let etag = format!("\"{version}-{name}-{}\"", hex::encode(&digest(&SHA256, movie.head()).as_ref()[..8]));
                 let content_type = if *name == RenditionName::audio() { "audio/mp4" } else { "video/mp4" };
                 let validators = Validators { etag, modified, immutable: true };
-                let lease = Some(Lease::new(self.catalog.clone(), version.clone()));
+                let lease = Some(Lease::begin(self.catalog.clone(), version.clone()).await?);
                 Ok(Download { content: Content::Movie(movie), lease, validators, content_type, filename })
             }
             _ => {
                 let (row, source) = self.source(&video).await?;
                 // Another source may take its place at the same address, in the same second even.
                 let validators = Validators { etag: format!("\"{}\"", row.id), modified: time(row.created_at), immutable: false };
-                let lease = video.version.map(|version| Lease::new(self.catalog.clone(), version));
+                let lease = match video.version {
+                    Some(version) => Some(Lease::begin(self.catalog.clone(), version).await?),
+                    None => None,
+                };
                 let (content, content_type) = (Content::Source(source), "application/octet-stream");
                 Ok(Download { content, lease, validators, content_type, filename })
             }

@@ -18,26 +18,28 @@ pub(super) struct Lease {
     catalog: Catalog,
     version: VersionId,
     id: LinkId,
+    renewed: Instant,
 }
 
 /// A download that goes on.
 struct Held {
     lease: Lease,
-    renewed: Option<Instant>,
     left_bytes: u64,
     pieces: BoxStream<'static, Result<Bytes>>,
 }
 
 impl Lease {
-    /// For a download of `version`, which plays.
-    pub(super) fn new(catalog: Catalog, version: VersionId) -> Self {
-        Self { catalog, version, id: LinkId::new() }
+    /// For a download of `version`; `Conflict` (`version-gone`) when there is nothing to keep any more. Ends by itself if nobody asks for a byte.
+    pub(super) async fn begin(catalog: Catalog, version: VersionId) -> Result<Self> {
+        let lease = Self { catalog, version, id: LinkId::new(), renewed: Instant::now() };
+        lease.renew().await?;
+        Ok(lease)
     }
 
-    /// The same pieces, `size_bytes` in all, of which the first waits for the lease. It is renewed while they are asked for, and ends before the
-    /// last is given, after which nobody need ask; whoever stops asking loses it.
+    /// The same pieces, `size_bytes` in all. The lease is renewed while they are asked for, and ends before the last is given, after which
+    /// nobody need ask; whoever stops asking loses it.
     pub(super) fn hold(&self, pieces: BoxStream<'static, Result<Bytes>>, size_bytes: u64) -> BoxStream<'static, Result<Bytes>> {
-        let held = Held { lease: self.clone(), renewed: None, left_bytes: size_bytes, pieces };
+        let held = Held { lease: self.clone(), left_bytes: size_bytes, pieces };
         stream::try_unfold(held, Held::next).boxed()
     }
 
@@ -54,15 +56,12 @@ impl Lease {
 
 impl Held {
     async fn next(mut self) -> Result<Option<(Bytes, Self)>> {
-        if self.renewed.is_none_or(|renewed| renewed.elapsed() >= RENEW_EVERY) {
-            match self.lease.renew().await {
-                // A catalog that is away for a moment breaks no download that has begun.
-                Err(error) if self.renewed.is_some() => {
-                    tracing::warn!(version = %self.lease.version, cause = %error.chain(), "could not keep a version for a download");
-                }
-                renewed => renewed?,
+        if self.lease.renewed.elapsed() >= RENEW_EVERY {
+            // A catalog that is away for a moment breaks no download that has begun.
+            if let Err(error) = self.lease.renew().await {
+                tracing::warn!(version = %self.lease.version, cause = %error.chain(), "could not keep a version for a download");
             }
-            self.renewed = Some(Instant::now());
+            self.lease.renewed = Instant::now();
         }
         let Some(piece) = self.pieces.try_next().await? else { return Ok(None) };
         self.left_bytes = self.left_bytes.saturating_sub(piece.len() as u64);

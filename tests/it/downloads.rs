@@ -225,6 +225,21 @@ async fn the_source_comes_back_as_it_went_in() {
     assert_eq!(decoded(largest.to_str().expect("a path"), "0:v:0").len(), PICTURES);
 }
 
+/// Tier: `make test`. When a video could not be made, its original is what its owner wants back.
+#[tokio::test]
+async fn the_source_of_a_video_that_failed_can_be_had() {
+    let server = Server::start();
+    let film = clip(server.scratch(), "film.mp4");
+    let house = House::open(server, &film).await;
+    // As a run that died for good leaves them.
+    for failed in ["UPDATE videos SET state = 'failed'", "UPDATE versions SET state = 'processing'"] {
+        sqlx::query(failed).execute(&mut house.server.rows().await).await.expect("changed");
+    }
+    let download = follow(&house.link("source").await, &[]).await;
+    assert_eq!(download.status().as_u16(), 200);
+    assert!(bytes(download).await == std::fs::read(&film).expect("the file"));
+}
+
 /// Tier: `make test`. invariant 9: deny by default: a link is for those who may, for one file, for a time; whoever it was made for is decided on
 /// anew.
 #[tokio::test]
