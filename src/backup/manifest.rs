@@ -106,17 +106,23 @@ impl Manifest {
         if manifest.id == *id { Ok(manifest) } else { Err(super::sealed::damaged(depot, &name)) }
     }
 
-    /// The newest snapshot that can be read at all: for telling whose depot it is. A manifest that was damaged must not keep backups from
-    /// being made.
-    pub async fn newest_readable(depot: &Depot) -> Result<Option<Self>> {
+    /// `Conflict` (`depot-foreign`) when there are snapshots of another house and none that opens with these secrets. One that was damaged, or
+    /// that another Theatrum wrote, must not keep backups from being made.
+    pub async fn is_depot_of(depot: &Depot, secrets: &Secrets) -> Result<()> {
+        let mut foreign = Ok(());
         for id in ids(depot).await?.iter().rev() {
-            match Self::load(depot, id).await {
-                Ok(manifest) => return Ok(Some(manifest)),
-                Err(error) if error.kind() == ErrorKind::NotFound || error.code() == "backup-damaged" => {}
+            let opened = match Self::load(depot, id).await {
+                Ok(manifest) => manifest.is_of(depot, secrets).await,
+                Err(error) => Err(error),
+            };
+            match opened {
+                Ok(()) => return Ok(()),
+                Err(error) if error.code() == "depot-foreign" => foreign = foreign.and(Err(error)),
+                Err(error) if error.kind() == ErrorKind::NotFound || matches!(error.code(), "backup-damaged" | "snapshot-newer") => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(None)
+        foreign
     }
 
     /// The newest snapshot, if there is any; `Invalid` (`backup-damaged`) when its manifest is not what was written.
@@ -161,7 +167,7 @@ impl Manifest {
     }
 
     /// `Conflict` (`depot-foreign`) unless it was written by the house of these secrets.
-    pub async fn is_of(&self, depot: &Depot, secrets: &Secrets) -> Result<()> {
+    pub(super) async fn is_of(&self, depot: &Depot, secrets: &Secrets) -> Result<()> {
         let foreign = |error: Error| match error.code() {
             "keyring-foreign" => {
                 let message = format!("{depot} holds backups of another house: name another folder or prefix");

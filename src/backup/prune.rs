@@ -26,10 +26,9 @@ pub struct Pruned {
 }
 
 /// Removes what nobody needs but `newest`, which was just written, and the snapshots before it, `keep` in all. Older snapshots go only after
-/// every manifest was read and proved to be of the house of `secrets`.
-pub(super) async fn prune(depot: &Depot, secrets: &Secrets, keep: Option<usize>, newest: &SnapshotId) -> Result<Pruned> {
-    let mut pruned = Pruned::default();
-    reap(depot, &mut pruned).await?;
+/// every manifest was read and proved to be of the house of `secrets`. Counts what went into `pruned`.
+pub(super) async fn prune(depot: &Depot, secrets: &Secrets, keep: Option<usize>, newest: &SnapshotId, pruned: &mut Pruned) -> Result<()> {
+    reap(depot, pruned).await?;
     let (mut whole, mut unfinished) = (Vec::new(), Vec::new());
     for id in manifest::ids(depot).await?.into_iter().filter(|id| id <= newest) {
         let is_whole = depot.has(&Name::Manifest(id.clone())).await?;
@@ -46,7 +45,7 @@ pub(super) async fn prune(depot: &Depot, secrets: &Secrets, keep: Option<usize>,
     if let Some(needed) = needed {
         pruned.blobs += sweep(depot, &needed).await?;
     }
-    Ok(pruned)
+    Ok(())
 }
 
 /// Nobody can tell which blobs a snapshot needs that cannot be read.

@@ -57,6 +57,9 @@ pub struct Taken {
     pub rows_bytes: u64,
     /// What was removed.
     pub pruned: Pruned,
+    /// Why not all was removed that may go. The snapshot is safe all the same.
+    #[serde(skip)]
+    pub unpruned: Option<Error>,
     /// What the house should have and does not have whole. The snapshot is without it.
     pub damaged: Vec<Damage>,
 }
@@ -79,11 +82,12 @@ async fn take_alone(house: &House, depot: &Depot, keep: Option<usize>, progress:
     publish(house, depot, manifest).await?;
     progress.begin("removing what nobody needs", 0);
     // After the last key was written: a tombstone that the server wrote meanwhile is seen now.
-    let pruned = prune::prune(depot, &house.secrets, keep, &id).await?;
+    let mut pruned = Pruned::default();
+    let unpruned = prune::prune(depot, &house.secrets, keep, &id, &mut pruned).await.err();
     let rows_bytes = exported.rows.piece.size_bytes + list.piece.size_bytes;
     let Tally { blobs, blob_bytes, copied: copied_blobs, copied_bytes, damaged, .. } = tally;
     let videos = exported.seen.live();
-    Ok(Taken { snapshot: id, taken_at, videos, blobs, blob_bytes, copied_blobs, copied_bytes, rows_bytes, pruned, damaged })
+    Ok(Taken { snapshot: id, taken_at, videos, blobs, blob_bytes, copied_blobs, copied_bytes, rows_bytes, pruned, unpruned, damaged })
 }
 
 /// A snapshot without its manifest: its rows, and all the blobs that they need in the depot.

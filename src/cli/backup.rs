@@ -87,15 +87,22 @@ pub(super) async fn run(flag: Option<PathBuf>, args: BackupArgs) -> Result<Exit,
     let blobs = Blobs::join(&layout.blobs())?;
     let depot = Depot::open(&place)?;
     let house = House { catalog, blobs, secrets: Secrets::new(keyring), actor: actor() };
-    let mut keyrings = LastBackup::of(&data).map(|last| last.keyrings).unwrap_or_default();
+    let before = LastBackup::of(&data);
+    let mut keyrings = before.as_ref().map(|last| last.keyrings.clone()).unwrap_or_default();
     let sealed_at = args.seal.address(&place);
     let sealed = seal(&depot, &house.secrets, &args.seal, keyrings.get(&sealed_at)).await?;
     keyrings.insert(sealed_at, sealed);
+    if let Some(last) = before {
+        remember(&data, &LastBackup { keyrings: keyrings.clone(), ..last })?;
+    }
     let (progress, keep) = (Progress::default(), args.keep.map(|keep| keep as usize));
-    let taken = gauge::shown(&progress, backup::take(&house, &depot, keep, &progress)).await?;
+    let mut taken = gauge::shown(&progress, backup::take(&house, &depot, keep, &progress)).await?;
     house.catalog.close().await;
-    remember(&data, &taken, &place, keyrings)?;
-    report(&taken, &place, args.json)
+    let last = LastBackup { taken_at: taken.taken_at, snapshot: taken.snapshot.to_string(), destination: place.address(), keyrings };
+    remember(&data, &last)?;
+    let unpruned = taken.unpruned.take();
+    let exit = report(&taken, &place, args.json)?;
+    unpruned.map_or(Ok(exit), |error| Err(error.into()))
 }
 
 /// The settings that `serve` would take.
@@ -151,9 +158,7 @@ impl SealArgs {
 /// only when it does not. Gives its digest.
 async fn seal(depot: &Depot, secrets: &Secrets, args: &SealArgs, known: Option<&String>) -> Result<String, Failure> {
     // Whatever the seal says, which may lie elsewhere: another house's would lose its only one here, and its snapshots.
-    if let Some(newest) = Manifest::newest_readable(depot).await? {
-        newest.is_of(depot, secrets).await?;
-    }
+    Manifest::is_depot_of(depot, secrets).await?;
     let file = args.keyring_file.as_deref();
     match backup::sealed_keyring(depot, file).await {
         Ok(sealed) if sealed.is_of(secrets.keyring())? => {
@@ -175,11 +180,13 @@ async fn seal(depot: &Depot, secrets: &Secrets, args: &SealArgs, known: Option<&
     Ok(sealed.sha256()?)
 }
 
-fn remember(data: &Path, taken: &Taken, place: &depot::Place, keyrings: BTreeMap<String, String>) -> Result<(), Failure> {
-    let last = LastBackup { taken_at: taken.taken_at, snapshot: taken.snapshot.to_string(), destination: place.address(), keyrings };
-    let written = serde_json::to_vec(&last).map_err(std::io::Error::from).and_then(|text| std::fs::write(data.join(LAST_BACKUP), text));
+fn remember(data: &Path, last: &LastBackup) -> Result<(), Failure> {
+    let written = serde_json::to_vec(last).map_err(std::io::Error::from).and_then(|text| std::fs::write(data.join(LAST_BACKUP), text));
     written.map_err(|error| {
-        Failure::new("data-folder", format!("the backup is done, but {} cannot be written: {error}", data.join(LAST_BACKUP).display()))
+        Failure::new(
+            "data-folder",
+            format!("{} cannot be written, which says what was backed up: {error}", data.join(LAST_BACKUP).display()),
+        )
     })
 }
 

@@ -148,10 +148,15 @@ async fn lock_bucket(depot: &Depot) -> Result<Lease> {
         && let Some((found, version, renewed)) = look(depot).await?
         && (found.released || is_dead(&found) || renewed.elapsed().is_ok_and(|since| since > ABANDONED_AFTER))
     {
-        taken = put(depot, &holder, PutMode::Update(version)).await?;
+        taken = take_over(depot, &holder, version).await?;
     }
     let version = taken.ok_or_else(|| locked(depot))?;
     Ok(Lease { depot: depot.clone(), holder, version, renew_every: RENEW_EVERY })
+}
+
+/// Replaces the lock object that was seen; `None` when another was faster.
+async fn take_over(depot: &Depot, holder: &Holder, seen: UpdateVersion) -> Result<Option<UpdateVersion>> {
+    put(depot, holder, PutMode::Update(seen)).await
 }
 
 /// Writes the lock object; `None` when what is there is not what `mode` expects.
@@ -273,8 +278,12 @@ mod tests {
     async fn two_who_take_over_are_one() {
         let depot = bucket();
         put(&depot, &holder(boot(), numbers(), u32::MAX), PutMode::Create).await.expect("a dead one");
-        let both = tokio::join!(depot.lock(), depot.lock());
-        assert_eq!([both.0.is_ok(), both.1.is_ok()].iter().filter(|taken| **taken).count(), 1);
+        // Both have seen that it is dead before either takes over.
+        let versions = [found(&depot).await.1, found(&depot).await.1];
+        let next = holder(boot(), numbers(), std::process::id());
+        let [first, second] = versions.map(|version| take_over(&depot, &next, version));
+        assert!(first.await.expect("an answer").is_some());
+        assert!(second.await.expect("an answer").is_none());
     }
 
     #[test]
