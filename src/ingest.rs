@@ -125,7 +125,9 @@ impl Ingest {
             if tx.replacement(&video.id).await?.is_some_and(|other| other.state == replacement::State::Processing) {
                 return Err(crate::catalog::replacements::in_progress(&video.id));
             }
-            let counted = Upload { owner: video.owner.clone(), collection: video.collection.clone(), ..upload.clone() };
+            // Where it is by now: it may have been moved while others had their turn.
+            let collection = tx.placing(&video.id).await?.collection;
+            let counted = Upload { owner: video.owner.clone(), collection, ..upload.clone() };
             self.storage.within_quotas(&mut tx, &counted).await?;
             upload.expires_at = tx.now().await?.saturating_add(self.lifetime_ms());
             tx.insert_replacing_upload(&upload).await?;
