@@ -62,7 +62,7 @@ use utoipa_axum::routes;
 
 /// The largest JSON body: a hundred declared parts fit many times.
 const MAX_BODY_BYTES: usize = 256 * 1024;
-/// The largest of someone without an access token in the request's head: one in the body fits many times.
+/// The largest of someone without a valid access token in the request's head: one in the body fits many times.
 const MAX_OPEN_BODY_BYTES: usize = 8 * 1024;
 
 /// All that the API may touch.
@@ -108,7 +108,7 @@ pub fn router(state: State) -> crate::domain::Result<Router> {
         .clone()
         .layer(from_fn_with_state(plain, conditional::conditional))
         .layer(from_fn(integrity::check))
-        .layer(from_fn(bound_body))
+        .layer(from_fn_with_state(state.clone(), bound_body))
         .layer(from_fn_with_state(state.clone(), count_refusals))
         .layer(from_fn_with_state(state, site::headers))
         .layer(from_fn(identify))
@@ -178,11 +178,10 @@ async fn count_refusals(Api(api): Api<State>, ConnectInfo(peer): ConnectInfo<Soc
     response
 }
 
-/// Bounds the bodies that anybody may send.
-async fn bound_body(request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let is_open = path == "/v1/session" || path.ends_with("/embeds/playback");
-    next.run(if is_open { request.map(|body| Body::new(Limited::new(body, MAX_OPEN_BODY_BYTES))) } else { request }).await
+/// Bounds the bodies that strangers may send.
+async fn bound_body(Api(api): Api<State>, request: Request, next: Next) -> Response {
+    let is_known = auth::has_token(&api, request.headers());
+    next.run(if is_known { request } else { request.map(|body| Body::new(Limited::new(body, MAX_OPEN_BODY_BYTES))) }).await
 }
 
 async fn unknown_route() -> Problem {

@@ -100,6 +100,11 @@ pub(super) fn now_ms() -> i64 {
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Whether there is a valid access token in the head of a request. What it may be used for is asked elsewhere.
+pub(super) fn has_token(state: &State, headers: &HeaderMap) -> bool {
+    bearer(headers).or_else(|| cookie(headers)).is_some_and(|token| state.issuer.verify(token, now_ms()).is_ok())
+}
+
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())

@@ -1,8 +1,10 @@
 //! Odd requests: whatever is asked, and by whatever method, a no is a problem document.
 
 use super::{NO_ID, admin, refusals};
-use crate::support::http::{header, problem};
+use crate::support::http::{Client, header, problem};
 use crate::support::server::Server;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -95,4 +97,16 @@ async fn what_strangers_send_is_small() {
         let announced = stranger.request(Method::POST, &path, &token(9_000)).header("content-digest", "sha-256=:AA==:");
         problem(announced.send().await.expect("an answer"), 400, "digest-mismatch").await;
     }
+    // What is announced is read before anything else: by everyone's routes, by those of others, and by none.
+    let announced = |client: Client, path: &'static str| async move {
+        let body = json!({"padding": "x".repeat(9_000)});
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &serde_json::to_vec(&body).expect("json"));
+        let digest = format!("sha-256=:{}:", STANDARD.encode(digest));
+        client.request(Method::POST, path, &body).header("content-digest", digest).send().await.expect("an answer")
+    };
+    for path in ["/v1/uploads", "/nowhere"] {
+        problem(announced(server.anonymous(), path).await, 400, "digest-mismatch").await;
+        problem(announced(server.client("no.such.token"), path).await, 400, "digest-mismatch").await;
+    }
+    problem(announced(server.client(&server.admin_token()), "/v1/uploads").await, 400, "malformed-body").await;
 }
