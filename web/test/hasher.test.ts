@@ -62,6 +62,14 @@ test.each<[string, Script, number?]>([
   expect(Stub.started.length).toBe(2);
 });
 
+test('a worker that died between two parts is not asked again', async () => {
+  Stub.script = whole;
+  await hash();
+  Stub.started[0]?.onerror();
+  expect(await hash()).toBe(await digest(file));
+  expect(Stub.started[0]?.tasks).toBe(2);
+});
+
 test('a file that is gone is told from a worker that is', async () => {
   Stub.script = (task, answer, worker) => (worker.tasks === 1 ? whole(task, answer, worker) : answer({ id: task.id, error: 'NotReadableError' }));
   await expect(hash()).rejects.toMatchObject({ name: 'UnreadableFile' });

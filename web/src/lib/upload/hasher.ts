@@ -45,6 +45,7 @@ class Hasher {
   readonly #worker = new Worker(new URL('./hash.worker.ts', import.meta.url), { type: 'module', name: 'sha256' });
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 0;
+  #failure: Error | undefined;
 
   /** Rejects when the script did not come, came damaged, or does not hash. */
   static async start(patienceMs: number): Promise<Hasher> {
@@ -64,6 +65,7 @@ class Hasher {
 
   /** Rejects when no answer comes. */
   hash(blob: Blob, patienceMs: number): Promise<Answer> {
+    if (this.#failure) return Promise.reject(this.#failure);
     const id = this.#nextId++;
     const answer = new Promise<Answer>((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
@@ -74,7 +76,7 @@ class Hasher {
   }
 
   #fail(): Error {
-    const failure = new Error('the hashing worker does not answer');
+    const failure = (this.#failure ??= new Error('the hashing worker does not answer'));
     this.#worker.terminate();
     for (const { reject } of this.#waiting.values()) reject(failure);
     this.#waiting.clear();
