@@ -58,14 +58,17 @@ pub(super) async fn run(flag: Option<PathBuf>, args: RestoreArgs) -> Result<Exit
     if args.list {
         return list(&depot, args.json).await;
     }
-    let secrets = unseal(&depot, &args.seal).await?;
     let progress = Progress::default();
     if args.verify_only {
+        let secrets = unseal(&depot, &args.seal).await?;
         let verified = gauge::shown(&progress, backup::verify(&depot, &secrets, args.snapshot.as_ref(), &progress)).await?;
         return report_verified(&verified, args.json);
     }
     let data = Environment::of_process().data_folder(flag)?;
     let config = settings(&data, args.config.as_deref(), args.catalog)?;
+    // Before anybody is asked for a passphrase; and a wrong one leaves no folder that waits for the end of a restore.
+    Restoring::may_begin(&data)?;
+    let secrets = unseal(&depot, &args.seal).await?;
     let restoring = Restoring::begin(&data)?;
     let layout = restoring.layout();
     let target = Target {

@@ -16,13 +16,19 @@ pub struct Restoring {
 }
 
 impl Restoring {
-    /// Takes the folder, making it if absent. `Conflict` (`data-not-empty`) when anything lies there that no unfinished restore has left.
-    pub fn begin(data: &Path) -> Result<Self> {
+    /// `Conflict` (`data-not-empty`) when anything lies in the folder that no unfinished restore has left.
+    pub fn may_begin(data: &Path) -> Result<()> {
         let is_again = Layout::of(data).restoring().exists();
         if !is_again && let Some(found) = foreign(data)? {
             let message = format!("{} holds {found}: restore into an empty folder (--data), or move what is there away", data.display());
             return Err(Error::conflict("data-not-empty", message));
         }
+        Ok(())
+    }
+
+    /// Takes the folder, making it if absent, if it [may](Self::may_begin).
+    pub fn begin(data: &Path) -> Result<Self> {
+        Self::may_begin(data)?;
         let folder = Folder::take(data)?;
         folder.mark_restoring()?;
         let catalog = folder.catalog();
