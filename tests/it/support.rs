@@ -9,6 +9,7 @@ pub mod network;
 pub mod orphans;
 pub mod pebble;
 pub mod player;
+pub mod ports;
 pub mod postgres;
 pub mod powercut;
 pub mod publishing;

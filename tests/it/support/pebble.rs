@@ -1,9 +1,9 @@
 //! Pebble, the ACME server that Let's Encrypt tests clients with, and the name server it asks.
 
 use super::authority::Authority;
+use super::ports::free_ports;
 use serde_json::json;
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,8 +28,7 @@ pub struct Pebble {
 impl Site {
     /// Free ports and an authority that vouches for them.
     pub fn new() -> Self {
-        let ports = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
-        let [acme_port, management_port, names_port] = ports.each_ref().map(|port| port.local_addr().expect("bound").port());
+        let [acme_port, management_port, names_port] = free_ports();
         Self { authority: Authority::new(), acme_port, management_port, names_port }
     }
 

@@ -1,8 +1,8 @@
 //! SeaweedFS for tests: a real S3 server in a temporary folder, one for the whole test process, gone with it.
 
+use super::ports::free_ports;
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -105,10 +105,4 @@ fn wait_until_it_answers(port: u16, folder: &Path) {
         assert!(begun.elapsed() < START_LIMIT, "SeaweedFS did not start (is it installed? scripts/setup test):\n{log}");
         std::thread::sleep(Duration::from_millis(50)); // tidy: polling
     }
-}
-
-/// Held all at once, so that no two are the same.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("bound").port())
 }

@@ -2,6 +2,7 @@
 
 use crate::support::authority::{believing, shown, socket};
 use crate::support::pebble::{Pebble, Site};
+use crate::support::ports::free_ports;
 use crate::support::server::Server;
 use reqwest::StatusCode;
 use rustix::process::Signal;
@@ -120,7 +121,7 @@ async fn what_the_acme_server_does_not_believe_is_in_the_log() {
         ("THEATRUM_TLS__ACME__DOMAINS", NAME),
     ]);
     let ca_file = site.ca_file(server.scratch());
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+    let [closed] = free_ports();
     let _pebble = site.open(server.scratch(), closed, closed, LONG).await;
     server.restart_always(&[("THEATRUM_TLS__ACME__CA_FILE", &ca_file)]);
     until("the refusal", &server, async || server.log().contains("no certificate from the ACME server")).await;
