@@ -139,10 +139,14 @@ describe('Transfer', () => {
     expect(server.troubles).toContain('the disk is full');
   });
 
-  it('gives up with a sentence when a part is refused for good', async () => {
-    const server = new FakeServer();
-    server.refuse = (number) => (number === 2 ? { status: 400, body: '<Error><Code>BadDigest</Code></Error>' } : undefined);
-    await expect(server.transfer().run(never())).rejects.toThrow('The file changes while it is being sent.');
+  it('sends a part that is damaged on its way as often as it takes, and gives up with a sentence when none arrives', async () => {
+    const damaged = { status: 400, body: '<Error><Code>BadDigest</Code></Error>' };
+    const bad = new FakeServer();
+    bad.refuse = (number, attempt) => (number === 2 && attempt < 20 ? damaged : undefined);
+    expect(await bad.transfer().run(never())).toBe('v1');
+    const hopeless = new FakeServer();
+    hopeless.refuse = (number) => (number === 2 ? damaged : undefined);
+    await expect(hopeless.transfer().run(never())).rejects.toThrow('Parts of this file arrive damaged again and again');
   });
 
   it('asks again before it believes a refusal that a bad line may have made', async () => {

@@ -74,7 +74,7 @@ impl Transfer<'_> {
             self.progress.skipped(part.size_bytes());
             return Ok(());
         }
-        let declared = PartDeclaration { number: part.number, size_bytes: part.size_bytes(), sha256: ours };
+        let declared = PartDeclaration { number: part.number, size_bytes: part.size_bytes(), sha256: ours.clone() };
         let tickets = self.client.declare_parts(&self.upload.upload, &[declared]).await?;
         let ticket = tickets.into_iter().find(|ticket| ticket.number == part.number);
         let ticket = ticket.ok_or_else(|| Failure::new("not-understood", "the server gave a part no URL"))?;
@@ -86,7 +86,13 @@ impl Transfer<'_> {
         };
         // A file that changes below its own body breaks the connection: the change is the news.
         self.file.check_unchanged()?;
-        sent?;
+        match sent {
+            // What we have is still what we announced: the line has altered it, however often it does.
+            Err(failure) if failure.code() == "BadDigest" && self.file.hash(part).await? == ours => {
+                return Err(failure.with_retryable(true));
+            }
+            sent => sent?,
+        }
         meter.keep();
         Ok(())
     }

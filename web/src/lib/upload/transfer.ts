@@ -7,6 +7,8 @@ import type { PutAnswer } from './put';
 const LANES = 4;
 /** How often a part, or a question, may be refused before that is believed: a bit that flips on its way makes a good request a bad one. */
 const MAX_REFUSALS = 5;
+/** How often a part that is the same as ever may arrive as another: there is no line left to hope for. */
+const MAX_DAMAGED = 100;
 /** How often `finish` may name missing parts. */
 const MAX_ROUNDS = 5;
 
@@ -136,14 +138,18 @@ export class Transfer {
     const blob = this.file.slice(start, end);
     if (this.#claimed.get(number) !== (await this.#hash(number, blob, signal))) {
       let refusals = 0;
+      let damaged = 0;
       await this.#persist(async () => {
+        const sha256 = await this.#hash(number, blob, signal);
         const answer = await this.#offer(number, blob, signal);
         if (answer.status >= 200 && answer.status < 300) return;
         ledger.lose(number);
-        refusals = answer.status >= 400 && answer.status < 500 ? refusals + 1 : 0;
-        if (refusals >= MAX_REFUSALS) throw new TransferError(refusalWords(answer));
-        // The file may have been saved again while it was sent: read it anew.
+        // The file may have been saved again while it was sent: read it anew. If it was not, the line has altered the part.
         if (answer.status === 400) this.#hashes.delete(number);
+        const isDamaged = answer.status === 400 && (await this.#hash(number, blob, signal)) === sha256;
+        if (isDamaged && ++damaged >= MAX_DAMAGED) throw new TransferError(DAMAGED_WORDS);
+        refusals = !isDamaged && answer.status >= 400 && answer.status < 500 ? refusals + 1 : 0;
+        if (refusals >= MAX_REFUSALS) throw new TransferError(refusalWords(answer));
         throw new ApiError(answer.status === 0 ? 0 : 503, 'part-not-taken', element(answer.body, 'Message') ?? 'A part did not arrive.');
       }, signal);
     }
@@ -221,6 +227,8 @@ export class Transfer {
     return this.#upload;
   }
 }
+
+const DAMAGED_WORDS = 'Parts of this file arrive damaged again and again: something on the way to the server alters them. Try it on another network.';
 
 /** The text of an element of the store's XML. */
 function element(xml: string, name: string): string | undefined {
