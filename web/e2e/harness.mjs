@@ -45,16 +45,30 @@ export async function part(name, run) {
 
 export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
 
+async function until(condition, complaint, timeoutMs = 20_000) {
+  const end = Date.now() + timeoutMs;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(complaint());
+    await new Promise((done) => setTimeout(done, 20));
+  }
+}
+
 /** A page whose errors, policy violations and requests are all noted. */
 export async function watchedPage(browser, { width = 1440, scheme = 'light' } = {}) {
   const context = await browser.newContext({ viewport: { width, height: WIDTHS[width] ?? 900 }, colorScheme: scheme });
   const page = await context.newPage();
   const errors = [];
   const origins = new Set();
-  let allowed = [];
+  let allowed = null;
   const note = (text) => {
-    if (!allowed.some((pattern) => pattern.test(text))) errors.push(text);
+    if (allowed?.pattern.test(text)) allowed.seen += 1;
+    else errors.push(text);
   };
+  /** Answers that were refusals, each of which the console has still to tell of. */
+  const untold = [];
+  page.on('response', (answer) => {
+    if (answer.status() >= 400) untold.push(answer.url());
+  });
   await page.exposeFunction('noteViolation', (text) => note(`policy violation: ${text}`));
   await page.addInitScript(() => {
     document.addEventListener('securitypolicyviolation', (event) => {
@@ -62,7 +76,10 @@ export async function watchedPage(browser, { width = 1440, scheme = 'light' } = 
     });
   });
   page.on('console', (message) => {
-    if (message.type() === 'error') note(`console: ${message.text()} (${message.location().url})`);
+    if (message.type() !== 'error') return;
+    const { url } = message.location();
+    note(`console: ${message.text()} (${url})`);
+    if (untold.includes(url)) untold.splice(untold.indexOf(url), 1);
   });
   page.on('pageerror', (error) => note(`exception: ${error.stack ?? error.message}`));
   page.on('request', (request) => {
@@ -72,15 +89,19 @@ export async function watchedPage(browser, { width = 1440, scheme = 'light' } = 
   page.setDefaultTimeout(20_000);
   return {
     context, page, errors, origins,
-    /** Runs a step in which some errors are the point of it. */
+    /**
+     * Runs a step in which some errors are the point of it: at least one must come. The console tells of them in its own
+     * time, a frame's by another way than the page's, so the step ends when every refusal has been told of.
+     */
     async allowing(pattern, step) {
-      allowed = [pattern];
+      allowed = { pattern, seen: 0 };
+      untold.length = 0;
       try {
-        return await step();
+        const result = await step();
+        await until(() => allowed.seen > 0 && untold.length === 0, () => `the console never told of ${untold.join(', ') || pattern}`);
+        return result;
       } finally {
-        // The console's messages arrive a moment after what caused them: let the page answer once more.
-        await page.evaluate(() => new Promise((done) => setTimeout(done, 100)));
-        allowed = [];
+        allowed = null;
       }
     },
     checkClean(name) {
