@@ -146,7 +146,7 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(jobs::dead_letter))
         .routes(routes!(jobs::redrive))
         .routes(routes!(quotas::list))
-        .routes(routes!(quotas::set))
+        .routes(routes!(quotas::read, quotas::set))
         .routes(routes!(storage::show))
         .routes(routes!(storage::reconcile))
         .routes(routes!(signing_keys::create, signing_keys::list))

@@ -4,6 +4,7 @@
 
 mod backup;
 pub mod client;
+mod collections;
 pub mod connection;
 mod dead;
 mod doctor;
@@ -58,6 +59,9 @@ enum Command {
     /// List, show, edit and delete videos.
     #[command(subcommand)]
     Videos(videos::VideosCommand),
+    /// List collections: the courses, departments and series that videos are in.
+    #[command(subcommand)]
+    Collections(collections::CollectionsCommand),
     /// List the jobs that make videos.
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
@@ -146,6 +150,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Serve(args) => serve::run(data, *args).await,
         Command::Publish(args) => publish::run(connection(data)?, args).await,
         Command::Videos(command) => videos::run(connection(data)?, command).await,
+        Command::Collections(command) => collections::run(connection(data)?, command).await,
         Command::Jobs(command) => jobs::run(connection(data)?, command).await,
         Command::Dead(command) => dead::run(connection(data)?, command).await,
         Command::Quotas(command) => quotas::run(connection(data)?, command).await,

@@ -339,7 +339,8 @@ export interface paths {
         };
         /**
          * List quotas.
-         * @description Those of every user and collection that has anything or was given a limit, for administrators; the caller's own for everyone else.
+         * @description Those of every user and collection that has anything or was given a limit, for administrators; the caller's own for everyone else. Users
+         *     come first, each kind by name.
          */
         get: operations["list_quotas"];
         put?: never;
@@ -357,7 +358,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Look at a quota.
+         * @description The caller's own is everyone's to see, the others' administrators'. A slash in a collection's name is written `%2F`.
+         */
+        get: operations["read_quota"];
         /**
          * Set a quota.
          * @description For administrators. What is there already stays, even above the limit: only new uploads are refused. A slash in a collection's name is
@@ -401,7 +406,7 @@ export interface paths {
         };
         /**
          * List access keys.
-         * @description The caller's own; everyone's for administrators. At most 500, the newest.
+         * @description Those that were not revoked, without their secrets: the caller's own; everyone's for administrators. Newest first.
          */
         get: operations["list_s3_credentials"];
         put?: never;
@@ -938,9 +943,11 @@ export interface components {
              */
             videos: number;
         };
-        /** @description Collections, by name. */
-        CollectionList: {
+        /** @description A page of collections, by name. */
+        CollectionPage: {
             collections: components["schemas"]["Collection"][];
+            /** @description Asks for the next page; null on the last. */
+            next_cursor: string | null;
         };
         /** @description A job that used up its attempts, or failed for good. */
         DeadLetter: {
@@ -1296,8 +1303,10 @@ export interface components {
              */
             used_bytes: number;
         };
-        /** @description The quotas that the caller may see. */
-        QuotaList: {
+        /** @description A page of the quotas that the caller may see. */
+        QuotaPage: {
+            /** @description Asks for the next page; null on the last. */
+            next_cursor: string | null;
             quotas: components["schemas"]["Quota"][];
         };
         Readiness: {
@@ -1436,13 +1445,15 @@ export interface components {
             role: components["schemas"]["RoleWord"];
             subject: string;
         };
-        /** @description Access keys, newest first. */
-        S3CredentialList: {
+        /** @description A page of access keys, newest first. */
+        S3CredentialPage: {
             /** @description The bucket to put files into. */
             bucket: string;
             credentials: components["schemas"]["S3Credential"][];
             /** @description Where the S3 endpoint is. */
             endpoint_url: string;
+            /** @description Asks for the next page; null on the last. */
+            next_cursor: string | null;
         };
         /** @description Who is signed in. */
         Session: {
@@ -2401,7 +2412,12 @@ export interface operations {
     };
     list_collections: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description At most so many; absent: 30. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
             header?: {
                 /** @description The `ETag` of what the caller has: 304 if it is that still. */
                 "If-None-Match"?: string;
@@ -2411,7 +2427,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The collections. */
+            /** @description A page of the collections. */
             200: {
                 headers: {
                     /** @description Names this state of it. */
@@ -2419,7 +2435,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["CollectionList"];
+                    "application/json": components["schemas"]["CollectionPage"];
                 };
             };
             /** @description It is what `If-None-Match` names. */
@@ -2428,6 +2444,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /**
+             * @description - `malformed-query`: The query has a member that this route does not know or cannot read; the detail names it. Mend or drop that member.
+             *     - `bad-limit`: A page holds 1 to 100. Ask for that many, and follow `next_cursor`.
+             *     - `bad-cursor`: This is no cursor of a page before. Take `next_cursor` from the page before, or begin without one.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-query" | "bad-limit" | "bad-cursor";
+                    };
+                };
             };
             /**
              * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
@@ -3243,7 +3275,12 @@ export interface operations {
     };
     list_quotas: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description At most so many; absent: 30. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
             header?: {
                 /** @description The `ETag` of what the caller has: 304 if it is that still. */
                 "If-None-Match"?: string;
@@ -3253,7 +3290,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The quotas, users first. */
+            /** @description A page of the quotas. */
             200: {
                 headers: {
                     /** @description Names this state of it. */
@@ -3261,7 +3298,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["QuotaList"];
+                    "application/json": components["schemas"]["QuotaPage"];
                 };
             };
             /** @description It is what `If-None-Match` names. */
@@ -3270,6 +3307,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /**
+             * @description - `malformed-query`: The query has a member that this route does not know or cannot read; the detail names it. Mend or drop that member.
+             *     - `bad-limit`: A page holds 1 to 100. Ask for that many, and follow `next_cursor`.
+             *     - `bad-cursor`: This is no cursor of a page before. Take `next_cursor` from the page before, or begin without one.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-query" | "bad-limit" | "bad-cursor";
+                    };
+                };
             };
             /**
              * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
@@ -3285,6 +3338,129 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full";
+                    };
+                };
+            };
+        };
+    };
+    read_quota: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what the caller has: 304 if it is that still. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description `users` or `collections`. */
+                kind: string;
+                /** @description Whose quota. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The quota. */
+            200: {
+                headers: {
+                    /** @description Names this state of it. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quota"];
+                };
+            };
+            /** @description It is what `If-None-Match` names. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             *     - `bad-subject`: The subject is empty, too long or holds control characters. Send 1 to 128 characters.
+             *     - `bad-collection`: The collection's name is empty, too long or holds control characters. Send 1 to 200 characters; pieces are joined by /.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-path" | "malformed-id" | "bad-subject" | "bad-collection";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /** @description - `not-allowed`: Your role does not allow this. Ask an administrator. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-allowed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
                     };
                 };
             };
@@ -3636,7 +3812,12 @@ export interface operations {
     };
     list_s3_credentials: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description At most so many; absent: 30. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
             header?: {
                 /** @description The `ETag` of what the caller has: 304 if it is that still. */
                 "If-None-Match"?: string;
@@ -3646,7 +3827,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The keys that were not revoked, without their secrets. */
+            /** @description A page of the keys. */
             200: {
                 headers: {
                     /** @description Names this state of it. */
@@ -3654,7 +3835,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["S3CredentialList"];
+                    "application/json": components["schemas"]["S3CredentialPage"];
                 };
             };
             /** @description It is what `If-None-Match` names. */
@@ -3663,6 +3844,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /**
+             * @description - `malformed-query`: The query has a member that this route does not know or cannot read; the detail names it. Mend or drop that member.
+             *     - `bad-limit`: A page holds 1 to 100. Ask for that many, and follow `next_cursor`.
+             *     - `bad-cursor`: This is no cursor of a page before. Take `next_cursor` from the page before, or begin without one.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-query" | "bad-limit" | "bad-cursor";
+                    };
+                };
             };
             /**
              * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.

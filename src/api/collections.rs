@@ -2,19 +2,23 @@
 
 use super::State;
 use super::auth::SignedIn;
+use super::paging::{self, Page};
+use super::query::Query;
 use super::schema::Moment;
 use crate::domain::collection::{Collection, Name};
 use crate::problem::Problem;
-use axum::extract::State as Api;
-use axum::response::{IntoResponse, Response};
+use axum::extract::{OriginalUri, State as Api};
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Collections, by name.
+/// A page of collections, by name.
 #[derive(Serialize, ToSchema)]
-#[schema(as = CollectionList)]
+#[schema(as = CollectionPage)]
 pub(super) struct List {
     collections: Vec<View>,
+    /// Asks for the next page; null on the last.
+    next_cursor: Option<String>,
 }
 
 /// A course, a department or a series.
@@ -33,10 +37,20 @@ struct View {
 /// List collections.
 ///
 /// Those in which the caller may see a video, by name.
-#[utoipa::path(get, path = "/collections", operation_id = "list_collections", tag = "videos",
-    responses((status = OK, description = "The collections.", body = List)))]
-pub(super) async fn list(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn) -> Result<Response, Problem> {
-    let collections = api.library.collections(&caller.actor).await?.into_iter();
-    let collections = collections.map(|Collection { name, videos, created_at }| View { collection: name, videos, created_at });
-    Ok(axum::Json(List { collections: collections.collect() }).into_response())
+#[utoipa::path(get, path = "/collections", operation_id = "list_collections", tag = "videos", params(paging::Wanted),
+    responses((status = OK, description = "A page of the collections.", body = List)),
+    extensions(("x-problems" = json!(["bad-limit", "bad-cursor"]))))]
+pub(super) async fn list(
+    Api(api): Api<State>,
+    SignedIn { caller, .. }: SignedIn,
+    Query(wanted): Query<paging::Wanted>,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Response, Problem> {
+    let (limit, after) = wanted.read(Name::parse)?;
+    let found = api.library.collections(&caller.actor).await?;
+    let found = found.into_iter().filter(|collection| after.as_ref().is_none_or(|after| collection.name > *after));
+    let Page { items, next_cursor } = Page::of(found.collect(), limit, |collection| collection.name.to_string());
+    let view = |Collection { name, videos, created_at }| View { collection: name, videos, created_at };
+    let list = List { collections: items.into_iter().map(view).collect(), next_cursor };
+    Ok(paging::answer(&uri, &list, list.next_cursor.as_deref()))
 }

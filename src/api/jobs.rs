@@ -37,18 +37,6 @@ pub(super) struct Filter {
     cursor: Option<String>,
 }
 
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
-    /// At most so many; absent: 30.
-    #[param(required = false, minimum = 1, maximum = 100)]
-    limit: Option<u64>,
-    /// `next_cursor` of the page before.
-    #[param(required = false)]
-    cursor: Option<String>,
-}
-
 /// A durable unit of work.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Job)]
@@ -191,7 +179,7 @@ pub(super) async fn list(
         owner: None,
     };
     let found = api.library.jobs(&caller.actor, listing).await?;
-    let Page { items, next_cursor } = Page::of(found, limit, |job| job.id.as_str());
+    let Page { items, next_cursor } = Page::of(found, limit, |job| job.id.to_string());
     let list = Jobs { jobs: items.into_iter().map(view).collect(), next_cursor };
     Ok(paging::answer(&uri, &list, list.next_cursor.as_deref()))
 }
@@ -199,18 +187,18 @@ pub(super) async fn list(
 /// List dead letters.
 ///
 /// For administrators; newest first.
-#[utoipa::path(get, path = "/dead", operation_id = "list_dead_letters", tag = "operation", params(Wanted),
+#[utoipa::path(get, path = "/dead", operation_id = "list_dead_letters", tag = "operation", params(paging::Wanted),
     responses((status = OK, description = "A page of the dead letters.", body = DeadLetters)),
     extensions(("x-problems" = json!(["not-allowed", "bad-limit", "bad-cursor"]))))]
 pub(super) async fn dead(
     Api(api): Api<State>,
     SignedIn { caller, .. }: SignedIn,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<paging::Wanted>,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
-    let (limit, before) = (paging::limit(wanted.limit)?, paging::after(wanted.cursor.as_deref(), JobId::parse)?);
+    let (limit, before) = wanted.read(JobId::parse)?;
     let found = api.library.dead(&caller.actor, before, limit + 1).await?;
-    let Page { items, next_cursor } = Page::of(found, limit, |job| job.id.as_str());
+    let Page { items, next_cursor } = Page::of(found, limit, |job| job.id.to_string());
     let list = DeadLetters { dead: items.iter().map(dead_view).collect(), next_cursor };
     Ok(paging::answer(&uri, &list, list.next_cursor.as_deref()))
 }

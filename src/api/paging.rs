@@ -1,7 +1,7 @@
 //! Lists come in pages: at most `limit` of them, then a cursor that asks for the next, in the body and as `Link: <…>; rel="next"` (RFC 8288).
 //!
-//! A cursor names the last one of its page, and lists go by id, newest first: what is added meanwhile comes before, so nothing is shown twice
-//! and nothing is passed over.
+//! A cursor names the last one of its page, and what follows is what comes after that one in the order of its list, whatever was added or
+//! taken away meanwhile: nothing is shown twice, and nothing that stays is passed over.
 
 use crate::domain::{Error, Result};
 use axum::response::{IntoResponse, Response};
@@ -9,7 +9,8 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::header::LINK;
 use http::{HeaderValue, Uri};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
 /// The most that one page holds.
 pub(super) const MOST: u64 = 100;
@@ -17,6 +18,26 @@ pub(super) const MOST: u64 = 100;
 const USUAL: u64 = 30;
 /// Before the id, so that a cursor of another form can be told from today's.
 const FORM: &str = "1:";
+
+/// Which page is wanted, of a list without filters.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wanted {
+    /// At most so many; absent: 30.
+    #[param(required = false, minimum = 1, maximum = 100)]
+    limit: Option<u64>,
+    /// `next_cursor` of the page before.
+    #[param(required = false)]
+    cursor: Option<String>,
+}
+
+impl Wanted {
+    /// The size of the page, and what `parse` reads of the one that it comes after.
+    pub(super) fn read<I>(&self, parse: fn(&str) -> Result<I>) -> Result<(u64, Option<I>)> {
+        Ok((limit(self.limit)?, after(self.cursor.as_deref(), parse)?))
+    }
+}
 
 /// A page of a list: what is on it, and the cursor of the next.
 pub(super) struct Page<T> {
@@ -44,7 +65,7 @@ pub(super) fn after<I>(cursor: Option<&str>, parse: fn(&str) -> Result<I>) -> Re
 
 impl<T> Page<T> {
     /// The page of `limit` out of `found`, which was asked for one more: so it is known whether another page follows.
-    pub(super) fn of(mut found: Vec<T>, limit: u64, id: impl Fn(&T) -> &str) -> Self {
+    pub(super) fn of(mut found: Vec<T>, limit: u64, id: impl Fn(&T) -> String) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = found.len() > limit;
         found.truncate(limit);
@@ -77,11 +98,11 @@ mod tests {
     #[test]
     fn a_cursor_leads_on_from_the_last_of_its_page() {
         let ids: Vec<String> = (0..5).map(|_| VideoId::new().to_string()).collect();
-        let page = Page::of(ids[..4].to_vec(), 3, |id| id);
+        let page = Page::of(ids[..4].to_vec(), 3, String::clone);
         assert_eq!(page.items, ids[..3]);
         let next = after(page.next_cursor.as_deref(), VideoId::parse).expect("ours").expect("one");
         assert_eq!(next.as_str(), ids[2]);
-        assert!(Page::of(ids[..3].to_vec(), 3, |id| id).next_cursor.is_none(), "nothing follows a last page that is full");
+        assert!(Page::of(ids[..3].to_vec(), 3, String::clone).next_cursor.is_none(), "nothing follows a last page that is full");
     }
 
     #[test]

@@ -12,20 +12,8 @@ use crate::problem::Problem;
 use axum::extract::{OriginalUri, State as Api};
 use axum::response::Response;
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
-    /// At most so many; absent: 30.
-    #[param(required = false, minimum = 1, maximum = 100)]
-    limit: Option<u64>,
-    /// `next_cursor` of the page before.
-    #[param(required = false)]
-    cursor: Option<String>,
-}
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A session of one viewer with one version of a video. The audit log names it with every key.
 #[derive(Serialize, ToSchema)]
@@ -70,18 +58,18 @@ impl From<Session> for View {
 ///
 /// For the video's owner and administrators: its playback sessions that have not expired, newest first.
 #[utoipa::path(get, path = "/videos/{id}/playback-sessions", operation_id = "list_playback_sessions", tag = "videos",
-    params(("id" = Id, Path), Wanted), responses((status = OK, description = "A page of the list.", body = Sessions)),
+    params(("id" = Id, Path), paging::Wanted), responses((status = OK, description = "A page of the list.", body = Sessions)),
     extensions(("x-problems" = json!(["not-found", "not-allowed", "bad-limit", "bad-cursor"]))))]
 pub(super) async fn list(
     Api(api): Api<State>,
     SignedIn { caller, .. }: SignedIn,
     Path(id): Path<String>,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<paging::Wanted>,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
-    let (limit, before) = (paging::limit(wanted.limit)?, paging::after(wanted.cursor.as_deref(), SessionId::parse)?);
+    let (limit, before) = wanted.read(SessionId::parse)?;
     let found = api.library.sessions(&caller, &VideoId::parse(&id)?, before.as_ref(), limit + 1).await?;
-    let Page { items, next_cursor } = Page::of(found, limit, |session| session.id.as_str());
+    let Page { items, next_cursor } = Page::of(found, limit, |session| session.id.to_string());
     let list = Sessions { sessions: items.into_iter().map(View::from).collect(), next_cursor };
     Ok(paging::answer(&uri, &list, list.next_cursor.as_deref()))
 }

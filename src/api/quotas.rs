@@ -2,13 +2,15 @@
 
 use super::State;
 use super::auth::{Json, SignedIn};
+use super::paging::{self, Page};
 use super::path::Path;
+use super::query::Query;
 use crate::audit::Entry;
 use crate::domain::Error;
 use crate::domain::quota::{Defaults, Holder, Quota};
 use crate::policy::{Action, decide};
 use crate::problem::Problem;
-use axum::extract::State as Api;
+use axum::extract::{OriginalUri, State as Api};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,11 +18,13 @@ use utoipa::ToSchema;
 /// The largest limit: more than any disk holds, and still a number in every language.
 const MOST_BYTES: u64 = 1 << 53;
 
-/// The quotas that the caller may see.
+/// A page of the quotas that the caller may see.
 #[derive(Serialize, ToSchema)]
-#[schema(as = QuotaList)]
+#[schema(as = QuotaPage)]
 pub(super) struct List {
     quotas: Vec<View>,
+    /// Asks for the next page; null on the last.
+    next_cursor: Option<String>,
 }
 
 /// What a user or a collection has, and may have.
@@ -61,13 +65,43 @@ fn view(quota: Quota, defaults: &Defaults) -> View {
 
 /// List quotas.
 ///
-/// Those of every user and collection that has anything or was given a limit, for administrators; the caller's own for everyone else.
-#[utoipa::path(get, path = "/quotas", operation_id = "list_quotas", tag = "storage",
-    responses((status = OK, description = "The quotas, users first.", body = List)))]
-pub(super) async fn list(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn) -> Result<Response, Problem> {
-    let quotas = api.storage.quotas(&caller.actor).await?.into_iter();
-    let quotas = quotas.map(|quota| view(quota, &api.storage.limits.quotas)).collect();
-    Ok(axum::Json(List { quotas }).into_response())
+/// Those of every user and collection that has anything or was given a limit, for administrators; the caller's own for everyone else. Users
+/// come first, each kind by name.
+#[utoipa::path(get, path = "/quotas", operation_id = "list_quotas", tag = "storage", params(paging::Wanted),
+    responses((status = OK, description = "A page of the quotas.", body = List)),
+    extensions(("x-problems" = json!(["bad-limit", "bad-cursor"]))))]
+pub(super) async fn list(
+    Api(api): Api<State>,
+    SignedIn { caller, .. }: SignedIn,
+    Query(wanted): Query<paging::Wanted>,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Response, Problem> {
+    let (limit, after) = wanted.read(|holder| {
+        let (kind, name) = holder.split_once(' ').unwrap_or_default();
+        Holder::of_row(kind, name)
+    })?;
+    let found = api.storage.quotas(&caller.actor).await?;
+    let found = found.into_iter().filter(|quota| after.as_ref().is_none_or(|after| quota.holder > *after));
+    let Page { items, next_cursor } = Page::of(found.collect(), limit, |quota| format!("{} {}", quota.holder.kind(), quota.holder.name()));
+    let quotas = items.into_iter().map(|quota| view(quota, &api.storage.limits.quotas)).collect();
+    let list = List { quotas, next_cursor };
+    Ok(paging::answer(&uri, &list, list.next_cursor.as_deref()))
+}
+
+/// Look at a quota.
+///
+/// The caller's own is everyone's to see, the others' administrators'. A slash in a collection's name is written `%2F`.
+#[utoipa::path(get, path = "/quotas/{kind}/{name}", operation_id = "read_quota", tag = "storage",
+    params(("kind" = String, Path, description = "`users` or `collections`."), ("name" = String, Path, description = "Whose quota.")),
+    responses((status = OK, description = "The quota.", body = View)),
+    extensions(("x-problems" = json!(["not-allowed", "not-found", "bad-subject", "bad-collection"]))))]
+pub(super) async fn read(
+    Api(api): Api<State>,
+    SignedIn { caller, .. }: SignedIn,
+    Path((kind, name)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let quota = api.storage.quota(&caller.actor, &Holder::parse(&kind, &name)?).await?;
+    Ok(axum::Json(view(quota, &api.storage.limits.quotas)).into_response())
 }
 
 /// Set a quota.

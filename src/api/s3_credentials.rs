@@ -2,14 +2,16 @@
 
 use super::State;
 use super::auth::{Json, SignedIn};
+use super::paging::{self, Page};
 use super::path::Path;
+use super::query::Query;
 use super::schema::{self, Moment, RoleWord};
 use super::tokens::subject;
 use crate::domain::access_key::{AccessKey, AccessKeyId, Prefix};
 use crate::domain::role::Role;
 use crate::problem::Problem;
 use crate::uploads::INBOX;
-use axum::extract::State as Api;
+use axum::extract::{OriginalUri, State as Api};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
@@ -68,11 +70,13 @@ pub(super) struct Made {
     bucket: &'static str,
 }
 
-/// Access keys, newest first.
+/// A page of access keys, newest first.
 #[derive(Serialize, ToSchema)]
-#[schema(as = S3CredentialList)]
+#[schema(as = S3CredentialPage)]
 pub(super) struct List {
     credentials: Vec<View>,
+    /// Asks for the next page; null on the last.
+    next_cursor: Option<String>,
     /// Where the S3 endpoint is.
     endpoint_url: String,
     /// The bucket to put files into.
@@ -116,14 +120,22 @@ pub(super) async fn create(
 
 /// List access keys.
 ///
-/// The caller's own; everyone's for administrators. At most 500, the newest.
-#[utoipa::path(get, path = "/s3-credentials", operation_id = "list_s3_credentials", tag = "inbox",
-    responses((status = OK, description = "The keys that were not revoked, without their secrets.", body = List)),
-    extensions(("x-problems" = json!(["not-allowed"]))))]
-pub(super) async fn list(Api(api): Api<State>, SignedIn { caller, .. }: SignedIn) -> Result<Response, Problem> {
-    let keys = api.credentials.list(&caller.actor).await?;
-    let credentials = keys.into_iter().map(View::from).collect();
-    Ok(axum::Json(List { credentials, endpoint_url: api.site.s3_origin().to_owned(), bucket: INBOX }).into_response())
+/// Those that were not revoked, without their secrets: the caller's own; everyone's for administrators. Newest first.
+#[utoipa::path(get, path = "/s3-credentials", operation_id = "list_s3_credentials", tag = "inbox", params(paging::Wanted),
+    responses((status = OK, description = "A page of the keys.", body = List)),
+    extensions(("x-problems" = json!(["not-allowed", "bad-limit", "bad-cursor"]))))]
+pub(super) async fn list(
+    Api(api): Api<State>,
+    SignedIn { caller, .. }: SignedIn,
+    Query(wanted): Query<paging::Wanted>,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Response, Problem> {
+    let (limit, before) = wanted.read(AccessKeyId::parse)?;
+    let found = api.credentials.list(&caller.actor, before.as_ref(), limit + 1).await?;
+    let Page { items, next_cursor } = Page::of(found, limit, |key| key.id.to_string());
+    let credentials = items.into_iter().map(View::from).collect();
+    let list = List { credentials, next_cursor, endpoint_url: api.site.s3_origin().to_owned(), bucket: INBOX };
+    Ok(paging::answer(&uri, &list, list.next_cursor.as_deref()))
 }
 
 /// Revoke an access key.

@@ -198,7 +198,7 @@ pub(super) async fn list(
 ) -> std::result::Result<Response, Problem> {
     let (limit, before) = (paging::limit(wanted.limit)?, paging::after(wanted.cursor.as_deref(), VideoId::parse)?);
     let found = api.library.list(&caller.actor, wanted.filter()?, before, limit + 1).await?;
-    let Page { items, next_cursor } = Page::of(found, limit, |video| video.id.as_str());
+    let Page { items, next_cursor } = Page::of(found, limit, |video| video.id.to_string());
     let mut videos = Vec::with_capacity(items.len());
     for video in items {
         videos.push(View::of(&api, &caller.actor, video).await?);

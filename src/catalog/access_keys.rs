@@ -6,9 +6,6 @@ use crate::domain::access_key::{AccessKey, AccessKeyId, Prefix};
 use crate::domain::role::Role;
 use crate::domain::{Error, Result};
 
-/// The most keys that one listing holds.
-const MOST_LISTED: u64 = 500;
-
 fn access_key(row: &Row) -> Result<AccessKey> {
     Ok(AccessKey {
         id: AccessKeyId::parse(&row.text("id")?)?,
@@ -37,11 +34,12 @@ impl Catalog {
         self.fetch_optional(sql, args![id]).await?.ok_or_else(|| unknown(id))?.text("secret_wrapped")
     }
 
-    /// The newest 500 keys that were not revoked, of one subject or of all.
-    pub async fn access_keys(&self, subject: Option<&str>) -> Result<Vec<AccessKey>> {
+    /// At most `limit` keys that were not revoked, of one subject or of all, newest first, older than `before`.
+    pub async fn access_keys(&self, subject: Option<&str>, before: Option<&AccessKeyId>, limit: u64) -> Result<Vec<AccessKey>> {
         let sql = "SELECT * FROM s3_access_keys WHERE revoked_at IS NULL AND ($1 IS NULL OR subject = $1)
-            ORDER BY created_at DESC, id DESC LIMIT $2";
-        self.fetch_all(sql, args![subject, MOST_LISTED]).await?.iter().map(access_key).collect()
+            AND ($2 IS NULL OR (created_at, id) < (SELECT created_at, id FROM s3_access_keys WHERE id = $2))
+            ORDER BY created_at DESC, id DESC LIMIT $3";
+        self.fetch_all(sql, args![subject, before.map(AccessKeyId::as_str), limit]).await?.iter().map(access_key).collect()
     }
 }
 

@@ -65,7 +65,7 @@ const EVERYONES: &str = concat!(
         UNION ALL SELECT 'collection', collection, size_bytes FROM uploads WHERE state = 'open' AND replaces = 0 AND collection IS NOT NULL
         UNION ALL SELECT kind, name, 0 FROM quotas
     ) AS held LEFT JOIN quotas ON quotas.kind = held.kind AND quotas.name = held.name
-    GROUP BY held.kind, held.name ORDER BY held.kind DESC, held.name"
+    GROUP BY held.kind, held.name"
 );
 
 fn quota(row: &Row, holder: Holder) -> Result<Quota> {
@@ -83,7 +83,10 @@ impl Catalog {
     /// Everyone who has anything or was given a limit: users first, by name.
     pub async fn quotas(&self) -> Result<Vec<Quota>> {
         let of = |row: &Row| quota(row, Holder::of_row(&row.text("kind")?, &row.text("name")?)?);
-        self.fetch_all(EVERYONES, args![]).await?.iter().map(of).collect()
+        let mut quotas = self.fetch_all(EVERYONES, args![]).await?.iter().map(of).collect::<Result<Vec<_>>>()?;
+        // By their bytes, here: PostgreSQL would sort as its locale does, and SQLite as nobody's.
+        quotas.sort_by(|one, other| one.holder.cmp(&other.holder));
+        Ok(quotas)
     }
 }
 

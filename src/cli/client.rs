@@ -6,6 +6,7 @@ pub mod answers;
 pub mod events;
 mod integrity;
 pub mod links;
+pub mod lists;
 mod problem;
 pub mod sessions;
 mod sse;
@@ -18,8 +19,8 @@ use crate::domain::access_key::AccessKeyId;
 use crate::domain::collection::Name;
 use crate::domain::ids::{JobId, UploadId, VideoId};
 use answers::{
-    BegunUpload, DeadLetter, DeadList, FinishedUpload, IssuedToken, JobList, MadeS3Credential, NewS3Credential, NewToken, NewUpload,
-    PartDeclaration, PartTicket, Playback, Quota, QuotaList, Redriven, S3CredentialList, Session, Upload, Video, VideoChanges, VideoPage,
+    BegunUpload, DeadLetter, FinishedUpload, IssuedToken, MadeS3Credential, NewS3Credential, NewToken, NewUpload, PartDeclaration,
+    PartTicket, Playback, Quota, Redriven, Session, Upload, Video, VideoChanges, VideoPage,
 };
 use events::Events;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, DATE, HeaderValue};
@@ -141,22 +142,6 @@ impl Client {
         opened.unwrap_or_else(|_| Err(timed_out())).map(Events::new)
     }
 
-    /// A page of jobs, filtered by state and video where given.
-    pub async fn jobs(&self, state: Option<&str>, video: Option<&VideoId>, cursor: Option<&str>) -> Result<JobList, Failure> {
-        let mut query = vec![("limit", PAGE.to_string())];
-        query.extend(state.map(|state| ("state", state.to_owned())));
-        query.extend(video.map(|video| ("video", video.to_string())));
-        query.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
-        self.call(self.request(Method::GET, &with_query("v1/jobs", &query))?).await
-    }
-
-    /// A page of dead letters, briefly.
-    pub async fn dead_letters(&self, cursor: Option<&str>) -> Result<DeadList, Failure> {
-        let mut query = vec![("limit", PAGE.to_string())];
-        query.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
-        self.call(self.request(Method::GET, &with_query("v1/dead", &query))?).await
-    }
-
     /// One dead letter with its cause.
     pub async fn dead_letter(&self, job: &JobId) -> Result<DeadLetter, Failure> {
         self.call(self.request(Method::GET, &format!("v1/dead/{job}"))?).await
@@ -177,11 +162,6 @@ impl Client {
         self.call(self.request(Method::POST, "v1/reconcile")?.json(&serde_json::json!({ "apply": apply }))).await
     }
 
-    /// What users and collections have, and may have.
-    pub async fn quotas(&self) -> Result<QuotaList, Failure> {
-        self.call(self.request(Method::GET, "v1/quotas")?).await
-    }
-
     /// Sets the quota of one of the `users` or `collections`: 0 for no limit, `None` for the default.
     pub async fn set_quota(&self, kind: &str, name: &str, limit_bytes: Option<u64>) -> Result<Quota, Failure> {
         let mut path = Url::parse("http://unused/").expect("a constant URL");
@@ -198,11 +178,6 @@ impl Client {
     /// Makes an access key for the inbox.
     pub async fn create_s3_credential(&self, wanted: &NewS3Credential<'_>) -> Result<MadeS3Credential, Failure> {
         self.call(self.request(Method::POST, "v1/s3-credentials")?.json(wanted)).await
-    }
-
-    /// The access keys that the caller may see.
-    pub async fn s3_credentials(&self) -> Result<S3CredentialList, Failure> {
-        self.call(self.request(Method::GET, "v1/s3-credentials")?).await
     }
 
     /// Revokes an access key.

@@ -42,12 +42,7 @@ pub(super) async fn run(connection: Connection, command: DeadCommand) -> Result<
     let client = Client::new(connection);
     match command {
         DeadCommand::List { json } => {
-            let mut list = client.dead_letters(None).await?;
-            while let Some(cursor) = list.next_cursor.take() {
-                let page = client.dead_letters(Some(&cursor)).await?;
-                list.dead.extend(page.dead);
-                list.next_cursor = page.next_cursor;
-            }
+            let list = client.dead_letters().await?;
             if json { output::json(&list)? } else { output::line(&table(&list.dead))? }
         }
         DeadCommand::Show { job, json } => {

@@ -28,12 +28,7 @@ pub(super) enum JobsCommand {
 pub(super) async fn run(connection: Connection, command: JobsCommand) -> Result<Exit, Failure> {
     let JobsCommand::List { state, video, json } = command;
     let client = Client::new(connection);
-    let mut list = client.jobs(state.as_deref(), video.as_ref(), None).await?;
-    while let Some(cursor) = list.next_cursor.take() {
-        let page = client.jobs(state.as_deref(), video.as_ref(), Some(&cursor)).await?;
-        list.jobs.extend(page.jobs);
-        list.next_cursor = page.next_cursor;
-    }
+    let list = client.jobs(state.as_deref(), video.as_ref()).await?;
     if json {
         output::json(&list)?
     } else {

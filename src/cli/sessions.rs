@@ -37,12 +37,7 @@ pub(super) async fn run(connection: Connection, command: SessionsCommand) -> Res
     let client = Client::new(connection);
     match command {
         SessionsCommand::List { video, json } => {
-            let mut list = client.playback_sessions(&video, None).await?;
-            while let Some(cursor) = list.next_cursor.take() {
-                let page = client.playback_sessions(&video, Some(&cursor)).await?;
-                list.sessions.extend(page.sessions);
-                list.next_cursor = page.next_cursor;
-            }
+            let list = client.playback_sessions(&video).await?;
             if json { output::json(&list)? } else { output::line(&table(&list.sessions))? }
         }
         SessionsCommand::Revoke { session, json } => {

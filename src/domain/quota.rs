@@ -9,8 +9,8 @@ use super::{Error, Result};
 
 const MAX_USER_CHARS: usize = 128;
 
-/// Whom a quota is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Whom a quota is for. Users come first, each kind by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Holder {
     /// The subject who owns videos.
     User(String),

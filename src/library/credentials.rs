@@ -74,11 +74,11 @@ impl Credentials {
         Ok(Made { key, secret })
     }
 
-    /// The keys that the actor may see: their own, or everyone's.
-    pub async fn list(&self, actor: &Actor) -> Result<Vec<AccessKey>> {
+    /// At most `limit` of the keys that the actor may see, their own or everyone's, newest first, older than `before`.
+    pub async fn list(&self, actor: &Actor, before: Option<&AccessKeyId>, limit: u64) -> Result<Vec<AccessKey>> {
         decide(actor, Action::UseInbox).permit()?;
         let everyones = decide(actor, Action::Operate).permit().is_ok();
-        self.catalog.access_keys((!everyones).then_some(&*actor.subject)).await
+        self.catalog.access_keys((!everyones).then_some(&*actor.subject), before, limit).await
     }
 
     /// Revokes a key; it opens nothing from then on. Another's key is `NotFound`, as if it were not there.

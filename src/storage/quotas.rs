@@ -16,6 +16,14 @@ impl Storage {
         Ok(vec![self.catalog.quota(&Holder::User(actor.subject.clone())).await?])
     }
 
+    /// What one holder has and may have: their own is everyone's to see, the others' is for those who run the house.
+    pub async fn quota(&self, actor: &Actor, holder: &Holder) -> Result<Quota> {
+        if *holder != Holder::User(actor.subject.clone()) {
+            decide(actor, Action::Operate).permit()?;
+        }
+        self.catalog.quota(holder).await
+    }
+
     /// Gives a holder a limit (0: none), or, by `None`, the default again; with its audit entry in one transaction. What is there already stays,
     /// even above the limit: only new uploads are refused.
     pub async fn set_quota(&self, entry: &Entry, holder: &Holder, limit_bytes: Option<u64>) -> Result<Quota> {

@@ -93,6 +93,7 @@ impl House {
             route(get, format!("/v1/events?video={refused}"), none.clone(), (404, 404)),
             route(get, "/v1/jobs".into(), none.clone(), (403, 200)),
             route(get, "/v1/quotas".into(), none.clone(), (200, 200)),
+            route(get, "/v1/quotas/users/ada".into(), none.clone(), (403, 403)),
             route(&Method::PUT, "/v1/quotas/users/otto".into(), json!({"limit_bytes": 0}), (403, 403)),
             route(get, "/v1/storage".into(), none.clone(), (403, 403)),
             route(post, "/v1/reconcile".into(), json!({"apply": false}), (403, 403)),

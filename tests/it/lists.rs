@@ -50,6 +50,51 @@ async fn pages_lead_to_the_end_and_nothing_comes_twice() {
     assert!(unknown["detail"].as_str().is_some_and(|text| text.contains("`sate`")), "{unknown}");
 }
 
+/// Everything of a list, page by page, each of one.
+async fn page_by_page(client: &Client, path: &str, member: &str) -> Vec<Value> {
+    let (mut seen, mut wanted) = (Vec::new(), format!("{path}?limit=1"));
+    loop {
+        let page = client.get(&wanted).await;
+        seen.extend(page[member].as_array().expect("a list").clone());
+        let Some(cursor) = page["next_cursor"].as_str() else { return seen };
+        wanted = format!("{path}?limit=1&cursor={cursor}");
+    }
+}
+
+/// Tier: `make test`. Lists that are not of videos come in pages too, and the command line puts them together.
+#[tokio::test]
+async fn every_list_comes_in_pages() {
+    let server = Server::start();
+    let admin = server.client(&server.admin_token());
+    let names = ["Übung", "b", "Anatomy", "a-b", "B"];
+    for name in names {
+        let video = format!("/v1/videos/{}", insert(&server, name, name).await);
+        ok(admin.send(Method::PATCH, &video, &json!({"collection": name})).await).await;
+        admin.post("/v1/s3-credentials", &json!({"prefix": name, "subject": name})).await;
+        ok(admin.send(Method::PUT, &format!("/v1/quotas/users/{name}"), &json!({"limit_bytes": 9})).await).await;
+    }
+    for (path, member, key, command, all) in [
+        ("/v1/collections", "collections", "collection", &["collections", "list"][..], 5),
+        ("/v1/quotas", "quotas", "name", &["quotas", "list"][..], 10),
+        ("/v1/s3-credentials", "credentials", "subject", &["s3", "credentials", "list"][..], 5),
+    ] {
+        let whole = admin.get(&format!("{path}?limit=100")).await;
+        let found = page_by_page(&admin, path, member).await;
+        assert_eq!((found.len(), json!(found)), (all, whole[member].clone()), "{path}");
+        assert!(names.iter().all(|name| found.iter().any(|item| item[key] == *name)), "{found:?}");
+        let printed = server.cli(&[command, &["--json"][..]].concat());
+        assert_eq!(serde_json::from_slice::<Value>(&printed.stdout).expect("json")[member], whole[member], "{path}");
+        for (query, code) in [("limit=101", "bad-limit"), ("cursor=x", "bad-cursor"), ("page=2", "malformed-query")] {
+            problem(admin.send(Method::GET, &format!("{path}?{query}"), &Value::Null).await, 400, code).await;
+        }
+    }
+    let sorted: Vec<Value> =
+        page_by_page(&admin, "/v1/collections", "collections").await.iter().map(|item| item["collection"].clone()).collect();
+    assert_eq!(sorted, ["Anatomy", "B", "a-b", "b", "Übung"], "by their bytes, whatever the database");
+    let table = String::from_utf8(server.cli(&["collections", "list"]).stdout).expect("text");
+    assert!(table.starts_with("COLLECTION  VIDEOS  SINCE") && table.contains("Übung       1       20"), "{table}");
+}
+
 /// Tier: `make test`. The command line lists everything, however many pages that is.
 #[tokio::test]
 async fn the_command_line_follows_every_page() {

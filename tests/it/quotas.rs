@@ -6,10 +6,10 @@ use crate::support::clips::clip;
 use crate::support::http::{ok, problem};
 use crate::support::s3::parts;
 use crate::support::server::Server;
+use crate::support::waiting::wait_for;
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
 
 fn begin(size_bytes: u64, collection: &str) -> Value {
     json!({"filename": "a.mp4", "size_bytes": size_bytes, "collection": collection})
@@ -28,7 +28,10 @@ async fn a_quota_is_felt_where_a_file_comes_in() {
     let second = otto.post("/v1/uploads", &begin(400, "Anatomy")).await;
     let own = otto.get("/v1/quotas").await;
     let quota = json!({"kind": "user", "name": "otto", "used_bytes": 1000, "limit_bytes": 1000, "is_default": false});
-    assert_eq!(own, json!({ "quotas": [quota] }), "their own, and nobody else's");
+    assert_eq!(own, json!({ "quotas": [quota], "next_cursor": null }), "their own, and nobody else's");
+    assert_eq!(otto.get("/v1/quotas/users/otto").await, quota);
+    problem(otto.send(Method::GET, "/v1/quotas/collections/Anatomy", &Value::Null).await, 403, "not-allowed").await;
+    assert_eq!(admin.get("/v1/quotas/collections/Anatomy").await["used_bytes"], 1000);
     problem(otto.send(Method::POST, "/v1/uploads", &begin(1, "Anatomy")).await, 507, "quota-exceeded").await;
     ok(otto.send(Method::DELETE, &format!("/v1/uploads/{}", second["upload"].as_str().expect("an id")), &Value::Null).await).await;
     otto.post("/v1/uploads", &begin(400, "Anatomy")).await;
@@ -107,11 +110,7 @@ async fn a_part_that_was_let_in_is_asked_again_when_it_is_there() {
     let request = Request { payload: Payload::Unsigned("x-amz-checksum-crc32", ""), body: b"", ..request };
     let sent = send_wire(&access, &request, body.len(), (wire_bytes, reqwest::Body::wrap_stream(wire)));
     let meanwhile = async {
-        let begun = Instant::now();
-        while parts(&server).len() < 2 {
-            assert!(begun.elapsed() < Duration::from_secs(60), "it does not come");
-            tokio::time::sleep(Duration::from_millis(5)).await; // tidy: polling
-        }
+        wait_for(&server, "the part comes", async || (parts(&server).len() == 2).then_some(())).await;
         limit(1_200).await;
         go.send(()).expect("it waits");
     };

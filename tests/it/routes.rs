@@ -129,6 +129,7 @@ fn table() -> Vec<Case> {
         case("GET /v1/s3-credentials", &[], [401, 401, 403, 200, 200, 200]),
         with(json!({"prefix": ""}), case("POST /v1/s3-credentials", &[], [401, 401, 403, 201, 201, 201])),
         case("DELETE /v1/s3-credentials/{access_key_id}", &[AccessKey], [401, 401, 403, 404, 204, 204]),
+        case("GET /v1/quotas/{kind}/{name}", &[Word("users"), Word("vera")], [401, 401, 200, 403, 403, 200]),
         with(json!({"limit_bytes": null}), case("PUT /v1/quotas/{kind}/{name}", &[Word("users"), Word("vera")], admins(200))),
     ]
 }

@@ -34,6 +34,24 @@ export async function accessKeys(browser) {
   await page.getByRole('button', { name: 'Revoke for good' }).click();
   await page.getByText('There are no keys yet.').waitFor();
   check('a revoked key is gone', true);
+  await older(page);
   watched.checkClean('access keys');
   await watched.context.close();
+}
+
+/** More keys than a page of the list holds. */
+async function older(page) {
+  const headers = { authorization: `Bearer ${settings.token}`, 'content-type': 'application/json' };
+  for (let number = 0; number < 101; number += 1) {
+    const made = await fetch(`${settings.url}/v1/s3-credentials`, { method: 'POST', headers, body: '{}' });
+    if (!made.ok) throw new Error(`no access key: ${made.status} ${await made.text()}`);
+  }
+  await page.reload();
+  const keys = page.getByRole('list', { name: 'Access keys' }).getByRole('listitem');
+  await keys.first().waitFor();
+  check('a hundred keys are shown at first', (await keys.count()) === 100, `${await keys.count()}`);
+  const more = page.getByRole('button', { name: 'Load more' });
+  await more.click();
+  await more.waitFor({ state: 'detached' });
+  check('then the others', (await keys.count()) === 101, `${await keys.count()}`);
 }

@@ -13,6 +13,7 @@ use crate::transaction;
 
 on_both_databases!(
     a_revoked_key_has_no_secret,
+    keys_come_in_pages,
     a_key_is_revoked_once,
     parts_that_grow_at_once_stay_under_a_limit,
     an_object_is_its_owners_and_its_keys,
@@ -71,12 +72,35 @@ async fn a_revoked_key_has_no_secret(db: &Db) -> Result<()> {
     transaction!(db.catalog, |tx| tx.insert_access_key(&key_of("bob"), "wrapped").await)?;
     assert_eq!(format!("{:?}", db.catalog.access_key(&key.id).await?), format!("{made:?}"));
     assert_eq!(db.catalog.wrapped_secret(&key.id).await?, "wrapped");
-    assert_eq!((db.catalog.access_keys(Some("ada")).await?.len(), db.catalog.access_keys(None).await?.len()), (1, 2));
+    assert_eq!((db.catalog.access_keys(Some("ada"), None, 9).await?.len(), db.catalog.access_keys(None, None, 9).await?.len()), (1, 2));
     assert!(transaction!(db.catalog, |tx| tx.is_good(&key.id).await)?);
     transaction!(db.catalog, |tx| tx.revoke_access_key(&key.id).await)?;
     assert!(is_missing(&db.catalog.wrapped_secret(&key.id).await));
     assert!(!transaction!(db.catalog, |tx| tx.is_good(&key.id).await)?);
-    assert!(db.catalog.access_key(&key.id).await?.revoked_at.is_some() && db.catalog.access_keys(Some("ada")).await?.is_empty());
+    assert!(db.catalog.access_key(&key.id).await?.revoked_at.is_some() && db.catalog.access_keys(Some("ada"), None, 9).await?.is_empty());
+    Ok(())
+}
+
+async fn keys_come_in_pages(db: &Db) -> Result<()> {
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        let key = transaction!(db.catalog, |tx| tx.insert_access_key(&key_of("ada"), "wrapped").await)?;
+        transaction!(db.catalog, |tx| tx.insert_access_key(&key_of("bob"), "wrapped").await)?;
+        made.push((key.created_at, key.id));
+    }
+    // Those of one moment by their names: nothing is twice on the pages, and nothing missing.
+    made.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| other.1.as_str().cmp(one.1.as_str())));
+    let mut seen: Vec<AccessKeyId> = Vec::new();
+    loop {
+        let page = db.catalog.access_keys(Some("ada"), seen.last(), 2).await?;
+        if page.is_empty() {
+            break;
+        }
+        // The one that the next page begins after may be revoked meanwhile.
+        transaction!(db.catalog, |tx| tx.revoke_access_key(&page[page.len() - 1].id).await)?;
+        seen.extend(page.into_iter().map(|key| key.id));
+    }
+    assert_eq!(seen, made.into_iter().map(|(_, id)| id).collect::<Vec<_>>());
     Ok(())
 }
 

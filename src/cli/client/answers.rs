@@ -256,16 +256,6 @@ pub struct Playback {
     pub playback_url: String,
 }
 
-/// A page of jobs.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct JobList {
-    /// The jobs.
-    pub jobs: Vec<Job>,
-    /// Where the next page begins, if there is one.
-    #[serde(default, skip_serializing)]
-    pub next_cursor: Option<String>,
-}
-
 /// A job.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Job {
@@ -299,16 +289,6 @@ pub struct Job {
     /// Why its last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-}
-
-/// A page of dead letters.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct DeadList {
-    /// The letters.
-    pub dead: Vec<DeadLetter>,
-    /// Where the next page begins, if there is one.
-    #[serde(default, skip_serializing)]
-    pub next_cursor: Option<String>,
 }
 
 /// A job that failed for good; cause, stderr_tail and payload only when asked for by its id.
@@ -359,13 +339,6 @@ pub struct Quota {
     pub limit_bytes: Option<u64>,
     /// Whether it is that of the settings.
     pub is_default: bool,
-}
-
-/// A list of quotas.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct QuotaList {
-    /// Users first, by name.
-    pub quotas: Vec<Quota>,
 }
 
 /// The request for a token.
@@ -427,17 +400,6 @@ pub struct MadeS3Credential {
     pub key: S3Credential,
     /// Its secret.
     pub secret_access_key: String,
-    /// Where the S3 endpoint is.
-    pub endpoint_url: String,
-    /// The bucket to put files into.
-    pub bucket: String,
-}
-
-/// Access keys, newest first.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct S3CredentialList {
-    /// The keys.
-    pub credentials: Vec<S3Credential>,
     /// Where the S3 endpoint is.
     pub endpoint_url: String,
     /// The bucket to put files into.

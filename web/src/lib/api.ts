@@ -20,7 +20,8 @@ export type PartGrant = Schemas['PartUrl'];
 export type Playback = Schemas['Playback'];
 export type S3Credential = Schemas['S3Credential'];
 export type MadeS3Credential = Schemas['MadeS3Credential'];
-export type S3CredentialList = Schemas['S3CredentialList'];
+export type S3CredentialPage = Schemas['S3CredentialPage'];
+export type Quota = Schemas['Quota'];
 
 /** A request that failed: `status` 0 means that no answer came at all. `code` is the stable word of the problem document. */
 export class ApiError extends Error {
@@ -143,16 +144,27 @@ export const download = (video: string, rendition: string) =>
 export const posterUrl = (video: string) => `/v1/videos/${id(video)}/poster`;
 export const eventsUrl = (video?: string) => (video ? `/v1/events?video=${id(video)}` : '/v1/events');
 
-export const s3Credentials = () => call(client.GET('/v1/s3-credentials'));
+/** A page of the S3 access keys. */
+export const s3Credentials = (cursor?: string) => call(client.GET('/v1/s3-credentials', { params: { query: { limit: 100, cursor } } }));
 export const createS3Credential = (prefix: string) => call(client.POST('/v1/s3-credentials', { body: { prefix } }));
 export const revokeS3Credential = (key: string) =>
   done(client.DELETE('/v1/s3-credentials/{access_key_id}', { params: { path: { access_key_id: key } } }));
 
 /** Names of those in which there is something to see. */
-export const collections = async () => (await call(client.GET('/v1/collections'))).collections.map(({ collection }) => collection);
+export async function collections(): Promise<string[]> {
+  const names: string[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await call(client.GET('/v1/collections', { params: { query: { limit: 100, cursor } } }));
+    names.push(...page.collections.map(({ collection }) => collection));
+    cursor = page.next_cursor ?? undefined;
+  } while (cursor);
+  return names;
+}
 
-/** Everyone's for administrators, one's own for all others. */
-export const quotas = async () => (await call(client.GET('/v1/quotas'))).quotas;
+/** What a user has, and may have. */
+export const quotaOf = (user: string) =>
+  call(client.GET('/v1/quotas/{kind}/{name}', { params: { path: { kind: 'users', name: user } } }));
 
 /** Begins an upload. Asked again with the same key, because the answer was lost, it gives the upload that was begun. */
 export const beginUpload = (file: { filename: string; size_bytes: number; title?: string; replaces?: string; collection?: string }, key: string) =>
