@@ -339,7 +339,7 @@ export interface paths {
         };
         /**
          * List quotas.
-         * @description Those of every user and collection that has anything or was given a limit, for administrators; the caller's own for everyone else. Users
+         * @description Those of every collection, and of every user who has anything or was given a limit, for administrators; the caller's own for everyone else. Users
          *     come first, each kind by name.
          */
         get: operations["list_quotas"];

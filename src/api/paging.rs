@@ -16,7 +16,7 @@ use utoipa::IntoParams;
 pub(super) const MOST: u64 = 100;
 /// What a page holds unless told otherwise.
 const USUAL: u64 = 30;
-/// Before the id, so that a cursor of another form can be told from today's.
+/// Before what names the last one, so that a cursor of another form can be told from today's.
 const FORM: &str = "1:";
 
 /// Which page is wanted, of a list without filters.
@@ -52,7 +52,7 @@ pub(super) fn limit(wanted: Option<u64>) -> Result<u64> {
     if (1..=MOST).contains(&limit) { Ok(limit) } else { Err(wrong()) }
 }
 
-/// The id that a cursor names, read by `parse`.
+/// What a cursor names, read by `parse`.
 pub(super) fn after<I>(cursor: Option<&str>, parse: fn(&str) -> Result<I>) -> Result<Option<I>> {
     let wrong = || Error::invalid("bad-cursor", "this is no cursor of ours: take next_cursor from the page before, or begin without one");
     let read = |cursor: &str| {
@@ -64,12 +64,13 @@ pub(super) fn after<I>(cursor: Option<&str>, parse: fn(&str) -> Result<I>) -> Re
 }
 
 impl<T> Page<T> {
-    /// The page of `limit` out of `found`, which was asked for one more: so it is known whether another page follows.
-    pub(super) fn of(mut found: Vec<T>, limit: u64, id: impl Fn(&T) -> String) -> Self {
+    /// The page of `limit` out of `found`, which holds at least one more if there is one: so it is known whether another page follows. `name`
+    /// gives what a cursor is to say of an item.
+    pub(super) fn of(mut found: Vec<T>, limit: u64, name: impl Fn(&T) -> String) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = found.len() > limit;
         found.truncate(limit);
-        let next_cursor = found.last().filter(|_| more).map(|last| BASE64_URL_SAFE_NO_PAD.encode(format!("{FORM}{}", id(last))));
+        let next_cursor = found.last().filter(|_| more).map(|last| BASE64_URL_SAFE_NO_PAD.encode(format!("{FORM}{}", name(last))));
         Self { items: found, next_cursor }
     }
 }

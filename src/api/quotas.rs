@@ -2,6 +2,7 @@
 
 use super::State;
 use super::auth::{Json, SignedIn};
+use super::conditional::{Seen, changed};
 use super::paging::{self, Page};
 use super::path::Path;
 use super::query::Query;
@@ -10,6 +11,7 @@ use crate::domain::Error;
 use crate::domain::quota::{Defaults, Holder, Quota};
 use crate::policy::{Action, decide};
 use crate::problem::Problem;
+use axum::Extension;
 use axum::extract::{OriginalUri, State as Api};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -53,6 +55,13 @@ pub(super) struct Wanted {
     limit_bytes: Option<u64>,
 }
 
+/// As [`View`], of what the caller saw: uploads go on meanwhile, so what is used is no part of it.
+#[derive(Deserialize)]
+struct Before {
+    limit_bytes: Option<u64>,
+    is_default: bool,
+}
+
 fn view(quota: Quota, defaults: &Defaults) -> View {
     View {
         kind: quota.holder.kind(),
@@ -65,7 +74,7 @@ fn view(quota: Quota, defaults: &Defaults) -> View {
 
 /// List quotas.
 ///
-/// Those of every user and collection that has anything or was given a limit, for administrators; the caller's own for everyone else. Users
+/// Those of every collection, and of every user who has anything or was given a limit, for administrators; the caller's own for everyone else. Users
 /// come first, each kind by name.
 #[utoipa::path(get, path = "/quotas", operation_id = "list_quotas", tag = "storage", params(paging::Wanted),
     responses((status = OK, description = "A page of the quotas.", body = List)),
@@ -116,6 +125,7 @@ pub(super) async fn set(
     Api(api): Api<State>,
     SignedIn { caller, .. }: SignedIn,
     Path((kind, name)): Path<(String, String)>,
+    seen: Option<Extension<Seen>>,
     Json(wanted): Json<Wanted>,
 ) -> Result<Response, Problem> {
     let decision = decide(&caller.actor, Action::Operate);
@@ -126,6 +136,16 @@ pub(super) async fn set(
     }
     let limit = wanted.limit_bytes.map_or_else(|| "default".to_owned(), |limit| limit.to_string());
     let entry = Entry { object: Some(format!("{} {} {limit}", holder.kind(), holder.name())), ..caller.entry("quota-set", decision) };
-    let quota = api.storage.set_quota(&entry, &holder, wanted.limit_bytes).await?;
-    Ok(axum::Json(view(quota, &api.storage.limits.quotas)).into_response())
+    let seen = seen.map(|Extension(seen)| limit_seen(&seen)).transpose()?;
+    let defaults = &api.storage.limits.quotas;
+    let is_seen = |now: &Quota| seen.is_none_or(|seen| seen == (now.limit_bytes(defaults), now.own_limit_bytes.is_none()));
+    let quota = api.storage.set_quota(&entry, &holder, wanted.limit_bytes, is_seen).await?.ok_or_else(changed)?;
+    Ok(axum::Json(view(quota, defaults)).into_response())
+}
+
+/// The limit that the caller saw, and whether it was the default.
+fn limit_seen(Seen(seen): &Seen) -> Result<(Option<u64>, bool), Error> {
+    let unreadable = |error| Error::internal("could not read what the caller saw of a quota", error);
+    let Before { limit_bytes, is_default } = serde_json::from_slice(seen).map_err(unreadable)?;
+    Ok((limit_bytes, is_default))
 }

@@ -80,7 +80,7 @@ impl Catalog {
         read(rows, holder)
     }
 
-    /// Everyone who has anything or was given a limit: users first, by name.
+    /// Every collection, and every user who has anything or was given a limit: users first, by name.
     pub async fn quotas(&self) -> Result<Vec<Quota>> {
         let of = |row: &Row| quota(row, Holder::of_row(&row.text("kind")?, &row.text("name")?)?);
         let mut quotas = self.fetch_all(EVERYONES, args![]).await?.iter().map(of).collect::<Result<Vec<_>>>()?;

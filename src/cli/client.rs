@@ -16,11 +16,10 @@ mod transport;
 use super::connection::{Connection, Endpoint};
 use super::failure::Failure;
 use crate::domain::access_key::AccessKeyId;
-use crate::domain::collection::Name;
 use crate::domain::ids::{JobId, UploadId, VideoId};
 use answers::{
     BegunUpload, DeadLetter, FinishedUpload, IssuedToken, MadeS3Credential, NewS3Credential, NewToken, NewUpload, PartDeclaration,
-    PartTicket, Playback, Quota, Redriven, Session, Upload, Video, VideoChanges, VideoPage,
+    PartTicket, Playback, Quota, Redriven, Session, Upload, Video, VideoChanges,
 };
 use events::Events;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, DATE, HeaderValue};
@@ -91,14 +90,6 @@ impl Client {
     /// Aborts an upload.
     pub async fn abort_upload(&self, upload: &UploadId) -> Result<(), Failure> {
         self.send(self.request(Method::DELETE, &format!("v1/uploads/{upload}"))?).await.map(drop)
-    }
-
-    /// A page of videos, newest first, all or those in a collection, and the cursor of the next one.
-    pub async fn videos(&self, limit: u32, collection: Option<&Name>, cursor: Option<&str>) -> Result<VideoPage, Failure> {
-        let mut query = vec![("limit", limit.to_string())];
-        query.extend(collection.map(|collection| ("collection", collection.to_string())));
-        query.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
-        self.call(self.request(Method::GET, &with_query("v1/videos", &query))?).await
     }
 
     /// One video.

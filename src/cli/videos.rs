@@ -16,8 +16,6 @@ use clap::{ArgGroup, Subcommand};
 use serde_json::json;
 use std::fmt::Write;
 
-const PAGE: u32 = 100;
-
 #[derive(Debug, Subcommand)]
 pub(super) enum VideosCommand {
     /// List videos, newest first.
@@ -105,8 +103,8 @@ pub(super) async fn run(connection: Connection, command: VideosCommand) -> Resul
     let client = Client::new(connection);
     match command {
         VideosCommand::List { limit, collection, json } => {
-            let videos = list(&client, collection.as_ref(), limit.unwrap_or(u32::MAX)).await?;
-            if json { output::json(&json!({ "videos": videos }))? } else { output::line(&table(&videos))? }
+            let list = client.videos(limit, collection.as_ref()).await?;
+            if json { output::json(&list)? } else { output::line(&table(&list.videos))? }
         }
         VideosCommand::Show { video, json } => {
             let video = client.video(&video).await?;
@@ -132,25 +130,6 @@ pub(super) async fn run(connection: Connection, command: VideosCommand) -> Resul
         }
     }
     Ok(Exit::Done)
-}
-
-async fn list(client: &Client, collection: Option<&Name>, limit: u32) -> Result<Vec<Video>, Failure> {
-    let mut videos = Vec::new();
-    let mut cursor = None;
-    loop {
-        let wanted = limit.saturating_sub(u32::try_from(videos.len()).unwrap_or(u32::MAX));
-        if wanted == 0 {
-            return Ok(videos);
-        }
-        let page = client.videos(wanted.min(PAGE), collection, cursor.as_deref()).await?;
-        let is_last = page.videos.is_empty() || page.next_cursor.is_none() || page.next_cursor == cursor;
-        videos.extend(page.videos);
-        if is_last {
-            videos.truncate(limit as usize);
-            return Ok(videos);
-        }
-        cursor = page.next_cursor;
-    }
 }
 
 fn table(videos: &[Video]) -> String {

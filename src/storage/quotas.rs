@@ -2,8 +2,8 @@
 
 use super::Storage;
 use crate::audit::Entry;
-use crate::domain::Result;
 use crate::domain::quota::{Holder, Quota};
+use crate::domain::{Error, Result};
 use crate::policy::{Action, Actor, decide};
 use crate::transaction;
 
@@ -24,14 +24,23 @@ impl Storage {
         self.catalog.quota(holder).await
     }
 
-    /// Gives a holder a limit (0: none), or, by `None`, the default again; with its audit entry in one transaction. What is there already stays,
-    /// even above the limit: only new uploads are refused.
-    pub async fn set_quota(&self, entry: &Entry, holder: &Holder, limit_bytes: Option<u64>) -> Result<Quota> {
+    /// Gives a holder a limit (0: none), or, by `None`, the default again, if the quota as it is `is_seen`; with its audit entry in one
+    /// transaction. What is there already stays, even above the limit: only new uploads are refused. `None`: it was not as seen.
+    pub async fn set_quota(
+        &self,
+        entry: &Entry,
+        holder: &Holder,
+        limit_bytes: Option<u64>,
+        is_seen: impl Fn(&Quota) -> bool,
+    ) -> Result<Option<Quota>> {
         transaction!(self.catalog, |tx| {
             tx.wait_turn().await?;
+            if !is_seen(&tx.quota(holder).await?) {
+                return Ok::<_, Error>(None);
+            }
             tx.set_quota(holder, limit_bytes).await?;
             tx.append_audit(entry).await?;
-            tx.quota(holder).await
+            tx.quota(holder).await.map(Some)
         })
     }
 }

@@ -63,7 +63,7 @@ async fn page_by_page(client: &Client, path: &str, member: &str) -> Vec<Value> {
 
 /// Tier: `make test`. Lists that are not of videos come in pages too, and the command line puts them together.
 #[tokio::test]
-async fn every_list_comes_in_pages() {
+async fn lists_of_names_and_keys_come_in_pages() {
     let server = Server::start();
     let admin = server.client(&server.admin_token());
     let names = ["Übung", "b", "Anatomy", "a-b", "B"];
@@ -91,6 +91,8 @@ async fn every_list_comes_in_pages() {
     let sorted: Vec<Value> =
         page_by_page(&admin, "/v1/collections", "collections").await.iter().map(|item| item["collection"].clone()).collect();
     assert_eq!(sorted, ["Anatomy", "B", "a-b", "b", "Übung"], "by their bytes, whatever the database");
+    let printed = server.cli(&["videos", "list", "--limit", "3", "--json"]).stdout;
+    assert_eq!(serde_json::from_slice::<Value>(&printed).expect("json")["videos"].as_array().map(Vec::len), Some(3));
     let table = String::from_utf8(server.cli(&["collections", "list"]).stdout).expect("text");
     assert!(table.starts_with("COLLECTION  VIDEOS  SINCE") && table.contains("Übung       1       20"), "{table}");
 }
@@ -171,6 +173,22 @@ async fn of_many_who_set_the_same_embedding_one_succeeds() {
         let tag = header(&ada.send(Method::GET, &path, &Value::Null).await, "etag").to_owned();
         let wanted = json!({"origins": [], "oembed": round % 2 == 0});
         let sent = (0..8).map(|_| ada.request(Method::PUT, &path, &wanted).header("if-match", &tag).send());
+        let statuses = futures_util::future::join_all(sent).await.into_iter().map(|answer| answer.expect("an answer").status().as_u16());
+        let statuses: Vec<u16> = statuses.collect();
+        assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+        assert_eq!(statuses.iter().filter(|status| **status == 412).count(), 7, "{statuses:?}");
+    }
+}
+
+/// Tier: `make test`. Of many who set a quota that they saw, one succeeds each time.
+#[tokio::test]
+async fn of_many_who_set_the_same_quota_one_succeeds() {
+    let server = Server::start();
+    let (admin, path) = (server.client(&server.admin_token()), "/v1/quotas/users/ada");
+    for round in 0..5_u64 {
+        let tag = header(&admin.send(Method::GET, path, &Value::Null).await, "etag").to_owned();
+        let limits = (0..8).map(|number| json!({ "limit_bytes": 1_000 + 10 * round + number }));
+        let sent = limits.map(|wanted| admin.request(Method::PUT, path, &wanted).header("if-match", &tag).send());
         let statuses = futures_util::future::join_all(sent).await.into_iter().map(|answer| answer.expect("an answer").status().as_u16());
         let statuses: Vec<u16> = statuses.collect();
         assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");

@@ -1,16 +1,9 @@
 // Collections on the page: shown, a filter that the address keeps, and named when uploading.
-import { check, gallery, settings, signIn, watchedPage, whenState } from './harness.mjs';
+import { ask, check, gallery, settings, signIn, watchedPage, whenState } from './harness.mjs';
 
 /** As faculties name theirs: longer than a card is wide. */
 const NAME = 'Anatomy and Embryology/Winter 2026/The heart & its vessels, practical course';
 const ADDRESS = `${settings.url}/?collection=${encodeURIComponent(NAME).replaceAll('%2F', '/')}`;
-
-async function ask(method, path, body) {
-  const headers = { authorization: `Bearer ${settings.token}`, 'content-type': 'application/json' };
-  const answer = await fetch(`${settings.url}${path}`, { method, headers, body: JSON.stringify(body) });
-  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
-  return answer.status === 204 ? null : answer.json();
-}
 
 const put = (video, collection) => ask('PATCH', `/v1/videos/${video}`, { collection });
 const chosen = (page) => page.getByRole('combobox', { name: 'Collection' });

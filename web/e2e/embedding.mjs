@@ -1,18 +1,11 @@
 // Embedding: a site that was allowed shows the video in a frame, another one may not.
 import { createServer } from 'node:http';
-import { check, gallery, settings, signIn, watchedPage } from './harness.mjs';
+import { ask, check, gallery, settings, signIn, watchedPage } from './harness.mjs';
 
 const port = Number(process.env.FRAME_PORT ?? 0);
 /** The same little site under two names: they are two sites to a browser. The first is in the server's settings. */
 const ALLOWED = `http://localhost:${port}`;
 const OTHER = `http://127.0.0.1:${port}`;
-
-async function ask(method, path, body) {
-  const headers = { authorization: `Bearer ${settings.token}`, 'content-type': 'application/json' };
-  const answer = await fetch(`${settings.url}${path}`, { method, headers, body: JSON.stringify(body) });
-  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
-  return answer.json();
-}
 
 /** A site whose every page holds what is in `html` now. */
 function site(html) {
@@ -133,5 +126,6 @@ async function isBlocked(browser, video, html) {
     const seen = await inside.locator('[data-player], [data-invitation], #app').count();
     check(`${what} is blocked on a site that was not allowed`, seen === 0, inside.url());
   }
+  watched.checkClean('sites that were not allowed');
   await watched.context.close();
 }

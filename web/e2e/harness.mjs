@@ -45,7 +45,16 @@ export async function part(name, run) {
 
 export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
 
-async function until(condition, complaint, timeoutMs = 20_000) {
+/** Asks the API as the administrator, and gives what it answers; null where that is nothing. */
+export async function ask(method, path, body) {
+  const headers = { authorization: `Bearer ${settings.token}`, 'content-type': 'application/json' };
+  const answer = await fetch(`${settings.url}${path}`, { method, headers, body: JSON.stringify(body) });
+  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
+  return answer.status === 204 ? null : answer.json();
+}
+
+/** Waits until `condition` holds; if it never does, it fails with `complaint`. */
+export async function until(condition, complaint, timeoutMs = 20_000) {
   const end = Date.now() + timeoutMs;
   while (!condition()) {
     if (Date.now() > end) throw new Error(complaint());

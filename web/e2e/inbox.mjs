@@ -1,5 +1,5 @@
 // S3 access keys: made on the page, good for the inbox, revoked on the page.
-import { check, gallery, settings, signIn, watchedPage } from './harness.mjs';
+import { ask, check, gallery, settings, signIn, watchedPage } from './harness.mjs';
 
 export async function accessKeys(browser) {
   const watched = await watchedPage(browser);
@@ -41,11 +41,7 @@ export async function accessKeys(browser) {
 
 /** More keys than a page of the list holds. */
 async function older(page) {
-  const headers = { authorization: `Bearer ${settings.token}`, 'content-type': 'application/json' };
-  for (let number = 0; number < 101; number += 1) {
-    const made = await fetch(`${settings.url}/v1/s3-credentials`, { method: 'POST', headers, body: '{}' });
-    if (!made.ok) throw new Error(`no access key: ${made.status} ${await made.text()}`);
-  }
+  for (let number = 0; number < 101; number += 1) await ask('POST', '/v1/s3-credentials', {});
   await page.reload();
   const keys = page.getByRole('list', { name: 'Access keys' }).getByRole('listitem');
   await keys.first().waitFor();

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { check, gallery, network, settings, signIn, watchedPage } from './harness.mjs';
+import { check, gallery, network, settings, signIn, until, watchedPage } from './harness.mjs';
 
 const chooser = (page) => page.getByLabel('Choose videos to upload');
 const row = (page, file) => page.locator(`[data-upload="${basename(file)}"]`);
@@ -129,7 +129,7 @@ export async function uploadsSurvive(browser) {
     await chooser(page).setInputFiles(file);
     const { parts } = await (await begun).json();
     check('the file is sent in several parts', parts > 1, String(parts));
-    await waitFor(() => puts.length >= 1);
+    await until(() => puts.length >= 1, () => 'no part was sent', 60_000);
     await breakConnection(watched, row(page, file));
     await reloadAndResume(watched, file, puts, parts);
     await refusedAndDeleted(page);
@@ -182,12 +182,4 @@ async function refusedAndDeleted(page) {
   await dialog.getByRole('button', { name: 'Delete' }).click();
   await page.locator(`[data-video="${id}"]`).waitFor({ state: 'detached' });
   check('a video can be deleted', true);
-}
-
-async function waitFor(condition, timeoutMs = 60_000) {
-  const end = Date.now() + timeoutMs;
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`waited in vain for ${condition}`);
-    await new Promise((done) => setTimeout(done, 20));
-  }
 }

@@ -228,16 +228,6 @@ pub struct Rendition {
     pub height: Option<u32>,
 }
 
-/// A page of videos.
-#[derive(Debug, Deserialize)]
-pub struct VideoPage {
-    /// The videos, newest first.
-    pub videos: Vec<Video>,
-    /// Where the next page begins, if there is one.
-    #[serde(default)]
-    pub next_cursor: Option<String>,
-}
-
 /// What is to change of a video; what is absent stays.
 #[derive(Debug, Default, Serialize)]
 pub struct VideoChanges<'a> {

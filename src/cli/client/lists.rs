@@ -1,9 +1,10 @@
 //! Lists, put together from the pages that the API gives.
 
-use super::answers::{DeadLetter, Job, Quota, S3Credential};
+use super::answers::{DeadLetter, Job, Quota, S3Credential, Video};
 use super::sessions::PlaybackSession;
 use super::{Client, PAGE, protocol, with_query};
 use crate::cli::failure::Failure;
+use crate::domain::collection::Name;
 use crate::domain::ids::VideoId;
 use reqwest::Method;
 use serde::de::DeserializeOwned;
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 trait Page: DeserializeOwned {
     fn next_cursor(&mut self) -> Option<String>;
     fn append(&mut self, later: Self);
+    /// Takes away what is beyond `most`; gives whether there are that many.
+    fn shorten(&mut self, most: usize) -> bool;
 }
 
 macro_rules! pages {
@@ -26,11 +29,17 @@ macro_rules! pages {
                 self.$member.extend(later.$member);
                 self.next_cursor = later.next_cursor;
             }
+
+            fn shorten(&mut self, most: usize) -> bool {
+                self.$member.truncate(most);
+                self.$member.len() == most
+            }
         }
     )*};
 }
 
 pages!(
+    Videos of videos,
     Collections of collections,
     Jobs of jobs,
     DeadLetters of dead,
@@ -38,6 +47,15 @@ pages!(
     S3Credentials of credentials,
     PlaybackSessions of sessions,
 );
+
+/// Videos, newest first.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Videos {
+    /// Those that the caller may see.
+    pub videos: Vec<Video>,
+    #[serde(default, skip_serializing)]
+    next_cursor: Option<String>,
+}
 
 /// A course, a department or a series.
 #[derive(Debug, Serialize, Deserialize)]
@@ -109,6 +127,12 @@ pub struct PlaybackSessions {
 }
 
 impl Client {
+    /// At most `most` videos, all or those in a collection.
+    pub async fn videos(&self, most: Option<u32>, collection: Option<&Name>) -> Result<Videos, Failure> {
+        let collection = collection.map(|collection| ("collection", collection.to_string()));
+        self.beginning("v1/videos", collection.into_iter().collect(), most.unwrap_or(u32::MAX)).await
+    }
+
     /// The collections in which the caller may see a video.
     pub async fn collections(&self) -> Result<Collections, Failure> {
         self.whole("v1/collections", Vec::new()).await
@@ -141,11 +165,18 @@ impl Client {
         self.whole(&format!("v1/videos/{video}/playback-sessions"), Vec::new()).await
     }
 
-    async fn whole<P: Page>(&self, path: &str, mut query: Vec<(&str, String)>) -> Result<P, Failure> {
-        query.push(("limit", PAGE.to_string()));
+    async fn whole<P: Page>(&self, path: &str, query: Vec<(&str, String)>) -> Result<P, Failure> {
+        self.beginning(path, query, u32::MAX).await
+    }
+
+    /// The first `most` of a list.
+    async fn beginning<P: Page>(&self, path: &str, mut query: Vec<(&str, String)>, most: u32) -> Result<P, Failure> {
+        query.push(("limit", most.clamp(1, PAGE).to_string()));
         let mut list: P = self.page(path, &query).await?;
         let mut last = None;
-        while let Some(cursor) = list.next_cursor() {
+        while !list.shorten(most as usize)
+            && let Some(cursor) = list.next_cursor()
+        {
             if last.as_ref() == Some(&cursor) {
                 return Err(protocol("a list of the server comes back to where it was"));
             }

@@ -21,7 +21,6 @@ export type Playback = Schemas['Playback'];
 export type S3Credential = Schemas['S3Credential'];
 export type MadeS3Credential = Schemas['MadeS3Credential'];
 export type S3CredentialPage = Schemas['S3CredentialPage'];
-export type Quota = Schemas['Quota'];
 
 /** A request that failed: `status` 0 means that no answer came at all. `code` is the stable word of the problem document. */
 export class ApiError extends Error {
