@@ -128,10 +128,11 @@ impl Outage {
 }
 
 /// Whether the line may have made this of something better: a refusal, or an answer that nobody understands. Trouble of the server's
-/// own is none, and that parts are missing is what `finish` says in earnest.
+/// own is none, and that parts are missing is what `finish` says in earnest. A damaged part is the line's doing, however often it is sent.
 fn is_doubtful(failure: &Failure) -> bool {
     let came_over_the_line = failure.status().is_some_and(|status| status < 500) || failure.code() == "not-understood";
-    came_over_the_line && !failure.is_retryable() && failure.code() != "parts-missing"
+    let is_refusal = !failure.is_retryable() || failure.code() == "BadDigest";
+    came_over_the_line && is_refusal && failure.code() != "parts-missing"
 }
 
 /// Whether a Theatrum said so, rather than something on the way to it or nobody.

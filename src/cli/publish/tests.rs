@@ -111,6 +111,17 @@ async fn a_part_whose_answer_was_lost_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn a_part_that_is_damaged_on_its_way_is_sent_until_it_arrives() {
+    let bench = Bench::new();
+    let fake = Fake::start(&bench.data()).await;
+    // One of the parts that are sent at once meets them more often than a refusal is doubted.
+    fake.fail_next(&[Fault::WrongDigest; 5 * super::PARTS_AT_ONCE + 1]);
+    let line = bench.publish().await;
+    assert_eq!(line["state"], "ready", "{line}");
+    assert_eq!(fake.content(), bench.content);
+}
+
+#[tokio::test]
 async fn a_storage_that_always_refuses_is_believed() {
     let bench = Bench::new();
     let fake = Fake::start(&bench.data()).await;
