@@ -366,7 +366,7 @@ export interface paths {
         /**
          * Set a quota.
          * @description For administrators. What is there already stays, even above the limit: only new uploads are refused. A slash in a collection's name is
-         *     written `%2F`.
+         *     written `%2F`. What is used is part of what GET shows, so an upload in between makes `If-Match` fail as well.
          */
         put: operations["set_quota"];
         post?: never;

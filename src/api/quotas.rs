@@ -116,7 +116,7 @@ pub(super) async fn read(
 /// Set a quota.
 ///
 /// For administrators. What is there already stays, even above the limit: only new uploads are refused. A slash in a collection's name is
-/// written `%2F`.
+/// written `%2F`. What is used is part of what GET shows, so an upload in between makes `If-Match` fail as well.
 #[utoipa::path(put, path = "/quotas/{kind}/{name}", operation_id = "set_quota", tag = "storage", request_body = Wanted,
     params(("kind" = String, Path, description = "`users` or `collections`."), ("name" = String, Path, description = "Whose quota.")),
     responses((status = OK, description = "The quota as it is now.", body = View)),

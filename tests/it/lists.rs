@@ -57,6 +57,7 @@ async fn page_by_page(client: &Client, path: &str, member: &str) -> Vec<Value> {
         let page = client.get(&wanted).await;
         seen.extend(page[member].as_array().expect("a list").clone());
         let Some(cursor) = page["next_cursor"].as_str() else { return seen };
+        assert!(seen.len() < 50, "{path} does not end");
         wanted = format!("{path}?limit=1&cursor={cursor}");
     }
 }

@@ -73,10 +73,12 @@ export async function watchedPage(browser, { width = 1440, scheme = 'light' } = 
     if (allowed?.pattern.test(text)) allowed.seen += 1;
     else errors.push(text);
   };
-  /** Answers that were refusals, each of which the console has still to tell of. */
-  const untold = [];
+  /** Refusals by address, less those that the console has told of: either may be heard of first. */
+  const untold = new Map();
+  const count = (url, by) => untold.set(url, (untold.get(url) ?? 0) + by);
+  const waiting = () => [...untold].filter(([, refusals]) => refusals > 0).map(([url]) => url);
   page.on('response', (answer) => {
-    if (answer.status() >= 400) untold.push(answer.url());
+    if (answer.status() >= 400) count(answer.url(), 1);
   });
   await page.exposeFunction('noteViolation', (text) => note(`policy violation: ${text}`));
   await page.addInitScript(() => {
@@ -88,7 +90,7 @@ export async function watchedPage(browser, { width = 1440, scheme = 'light' } = 
     if (message.type() !== 'error') return;
     const { url } = message.location();
     note(`console: ${message.text()} (${url})`);
-    if (untold.includes(url)) untold.splice(untold.indexOf(url), 1);
+    count(url, -1);
   });
   page.on('pageerror', (error) => note(`exception: ${error.stack ?? error.message}`));
   page.on('request', (request) => {
@@ -104,10 +106,10 @@ export async function watchedPage(browser, { width = 1440, scheme = 'light' } = 
      */
     async allowing(pattern, step) {
       allowed = { pattern, seen: 0 };
-      untold.length = 0;
+      untold.clear();
       try {
         const result = await step();
-        await until(() => allowed.seen > 0 && untold.length === 0, () => `the console never told of ${untold.join(', ') || pattern}`);
+        await until(() => allowed.seen > 0 && waiting().length === 0, () => `the console never told of ${waiting().join(', ') || pattern}`);
         return result;
       } finally {
         allowed = null;
