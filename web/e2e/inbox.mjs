@@ -46,6 +46,8 @@ async function older(page) {
   const keys = page.getByRole('list', { name: 'Access keys' }).getByRole('listitem');
   await keys.first().waitFor();
   check('a hundred keys are shown at first', (await keys.count()) === 100, `${await keys.count()}`);
+  const about = await keys.first().innerText();
+  check('a key says whose it is and what for', about.includes('admin, all of the inbox, since '), about);
   const more = page.getByRole('button', { name: 'Load more' });
   await more.click();
   await more.waitFor({ state: 'detached' });
