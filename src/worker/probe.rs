@@ -1,5 +1,7 @@
 //! The probe: what the source is, whether it can become a video, and the plan of its version.
 
+mod header;
+
 use super::attempt::{Attempt, Failed};
 use super::door::SOURCE_URL;
 use super::ffmpeg::{Finished, Limit, Limits, Program, Run};
@@ -16,7 +18,10 @@ use crate::transaction;
 use std::sync::Arc;
 use std::time::Duration;
 use theatrum_media::plan::{Plan, VideoPlan};
-use theatrum_media::probe::{Code, Facts, HEAD_BYTES, PacketScan, Points, Refusal, StreamReport, packets_argv, sniff, streams_argv};
+use theatrum_media::probe::{
+    Chosen, Code, Container, Demuxer, Facts, HEAD_BYTES, PacketScan, Packets, Points, Refusal, StreamReport, packets_argv, sniff,
+    streams_argv,
+};
 use tokio::sync::mpsc;
 
 const BATCHES: usize = 16;
@@ -52,7 +57,7 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
 
 async fn examine(attempt: &Attempt<'_>, source: &Arc<Source>) -> Result<Facts, Failed> {
     let (size_bytes, stall) = (source.size_bytes(), attempt.state.limits.stall);
-    let head = source::head(source, HEAD_BYTES as u64).await?;
+    let head = source::bytes(source, 0..size_bytes.min(HEAD_BYTES as u64)).await?;
     let container = sniff(&head, size_bytes)?;
     let mut json = Vec::new();
     let streams = ask(attempt, source, streams_argv(container.demuxer, SOURCE_URL), |line| {
@@ -64,7 +69,20 @@ async fn examine(attempt: &Attempt<'_>, source: &Arc<Source>) -> Result<Facts, F
     let finished = streams.await?;
     judge(&finished, stall)?;
     let report = StreamReport::parse(&json)?;
-    let mut scan = PacketScan::new(report.choose()?);
+    let chosen = report.choose()?;
+    if container.demuxer == Demuxer::Mov
+        && let Some(index) = header::index(source).await?
+        && let Some(packets) = index.packets(&chosen, size_bytes)
+    {
+        return Ok(Facts::new(container, size_bytes, &report, packets)?);
+    }
+    let packets = read_packets(attempt, source, container, chosen).await?;
+    Ok(Facts::new(container, size_bytes, &report, packets)?)
+}
+
+/// What ffprobe meets when it reads the whole source.
+async fn read_packets(attempt: &Attempt<'_>, source: &Arc<Source>, container: Container, chosen: Chosen) -> Result<Packets, Failed> {
+    let mut scan = PacketScan::new(chosen);
     let mut line_feed = Vec::new();
     let packets = ask(attempt, source, packets_argv(container.demuxer, SOURCE_URL), |line| {
         line_feed.clear();
@@ -73,8 +91,8 @@ async fn examine(attempt: &Attempt<'_>, source: &Arc<Source>) -> Result<Facts, F
         scan.push(&line_feed);
     });
     let finished = packets.await?;
-    within_limits(&finished, stall)?;
-    Ok(Facts::new(container, size_bytes, &report, scan.finish(&finished.stderr_tail))?)
+    within_limits(&finished, attempt.state.limits.stall)?;
+    Ok(scan.finish(&finished.stderr_tail))
 }
 
 /// Runs ffprobe in the sandbox and hands over each line it prints.

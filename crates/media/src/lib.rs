@@ -8,6 +8,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod boxes;
 pub mod cmaf;
 pub mod command;
 pub mod crypt;

@@ -6,6 +6,7 @@
 
 mod bad;
 mod good;
+mod index;
 mod joined;
 mod made;
 mod run;
