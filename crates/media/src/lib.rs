@@ -11,8 +11,10 @@
 mod boxes;
 pub mod cmaf;
 pub mod command;
+pub mod copy;
 pub mod crypt;
 pub mod ladder;
+pub mod nal;
 pub mod plan;
 pub mod playlist;
 pub mod probe;

@@ -18,7 +18,7 @@ mod window;
 
 pub use coverage::enough_decoded;
 pub use facts::{AudioFacts, Colour, Facts, VideoFacts};
-pub use index::{BOX_HEAD_BYTES, BoxHead, Index, MAX_MOOV_BYTES, Place, box_head};
+pub use index::{BOX_HEAD_BYTES, BoxHead, H264, Index, MAX_MOOV_BYTES, Place, box_head};
 pub use jumps::Jump;
 pub(crate) use jumps::with_jumps;
 pub use pictures::{Cadence, Keyframe, PictureTimes};
@@ -96,6 +96,7 @@ pub(crate) mod tests_support {
             keyframes: (0..5).map(|i| Keyframe { pts: i * 2000, dts: i * 2000, clean: true }).collect(),
             cadence: Cadence::Source,
             from_start_only: false,
+            look: Err(crate::copy::Obstacle::Unseen),
         }
     }
 

@@ -58,6 +58,32 @@ pub struct Place {
     pub key: bool,
 }
 
+/// H.264 as its header tells it.
+#[derive(Debug, Clone)]
+pub struct H264 {
+    /// Its pictures, in decode order.
+    pub pictures: Vec<Picture>,
+    /// Where each of them lies.
+    pub places: Vec<Place>,
+    /// Its level times ten.
+    pub level: u8,
+}
+
+impl H264 {
+    /// Which pictures may be IDR pictures and are worth looking at: those that the file says are, no two nearer than `apart` units of the
+    /// stream's clock.
+    pub fn candidates(&self, apart: i64) -> Vec<usize> {
+        let mut last: Option<i64> = None;
+        let mut is_due = |pts: i64| {
+            let due = last.is_none_or(|last| pts.saturating_sub(last) >= apart);
+            last = if due { Some(pts) } else { last };
+            due
+        };
+        let timed = self.pictures.iter().zip(&self.places).enumerate().filter(|(_, (_, place))| place.key);
+        timed.filter(|(_, (picture, _))| picture.pts.is_some_and(&mut is_due)).map(|(index, _)| index).collect()
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Track {
     stts: Stts,
@@ -66,8 +92,10 @@ struct Track {
     stsz: StszSamples,
     stsc: Stsc,
     chunks: Vec<u64>,
-    /// Where the only edit begins, in units of the track's own clock; `None` without an edit list.
+    /// `None` without an edit list.
     edit: Option<Edit>,
+    /// Body of `avcC`, of H.264 whose parameter sets all stand there.
+    avcc: Option<Vec<u8>>,
 }
 
 /// The one edit of a track, in units of its own clock.
@@ -112,9 +140,13 @@ impl Index {
         Some(packets)
     }
 
-    /// Where the samples of a stream lie, in decode order; `None` if one of them does not lie in a file of `size_bytes`.
-    pub fn places(&self, stream: u32, size_bytes: u64) -> Option<Vec<Place>> {
-        self.track(stream)?.places(size_bytes)
+    /// The pictures of a stream of H.264 in a file of `size_bytes`, in decode order, and where each lies.
+    pub fn h264(&self, stream: u32, size_bytes: u64) -> Option<H264> {
+        let track = self.track(stream)?;
+        let (avcc, places) = (track.avcc.as_ref()?, track.places(size_bytes)?);
+        // AVCProfileLevelIndication, and lengthSizeMinusOne in the last two bits.
+        let (&level, &lengths) = (avcc.get(3)?, avcc.get(4)?);
+        (lengths & 3 == 3).then_some(H264 { pictures: track.pictures(&places)?, places, level })
     }
 
     fn track(&self, stream: u32) -> Option<&Track> {
@@ -149,7 +181,15 @@ fn track(trak: Cursor<'_>, movie_scale: u32) -> Option<Track> {
         stsc: leaf(stbl, &[b"stsc"])?,
         chunks,
         edit,
+        avcc: avcc(stbl),
     })
+}
+
+/// The `avcC` of an `avc1` sample entry (ISO/IEC 14496-15 §5.4.2), behind the 78 octets that all pictures' entries begin with.
+fn avcc(stbl: Cursor<'_>) -> Option<Vec<u8>> {
+    let entries = Cursor(stbl.find(b"stsd")?.0.get(8..)?);
+    let entry = entries.find(b"avc1")?;
+    Some(Cursor(entry.0.get(78..)?).find(b"avcC")?.0.to_vec())
 }
 
 /// An edit list of pauses and then one edit at normal speed.

@@ -1,22 +1,9 @@
 //! The packets that a `moov` tells are those that ffprobe reads.
 
 use crate::good::words;
-use crate::run::{run, sample};
+use crate::run::{moov, run, sample};
 use std::path::Path;
-use theatrum_media::probe::{HEAD_BYTES, Index, PacketScan, Packets, Picture, StreamReport, box_head, packets_argv, sniff, streams_argv};
-
-/// The body of the file's `moov`.
-fn moov(bytes: &[u8]) -> Option<&[u8]> {
-    let mut rest = bytes;
-    loop {
-        let head = box_head(rest, rest.len() as u64)?;
-        let (start, end) = (head.head_bytes as usize, head.size_bytes as usize);
-        if &head.kind == b"moov" {
-            return Some(&rest[start..end]);
-        }
-        rest = &rest[end..];
-    }
-}
+use theatrum_media::probe::{HEAD_BYTES, Index, PacketScan, Packets, Picture, StreamReport, packets_argv, sniff, streams_argv};
 
 /// By the header and by ffprobe.
 fn both(path: &Path) -> (Option<Packets>, Packets) {

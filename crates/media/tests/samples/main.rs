@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad;
+mod copied;
 mod good;
 mod index;
 mod joined;
