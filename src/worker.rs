@@ -5,6 +5,7 @@
 
 mod attempt;
 mod audio;
+mod copy;
 pub mod door;
 mod encode;
 mod ending;

@@ -102,11 +102,17 @@ impl Catalog {
 impl Tx {
     /// Inserts a job that may run at once. Call it in the transaction of the change that calls for the job (invariant 1).
     pub async fn insert_job(&mut self, new: &NewJob) -> Result<JobId> {
+        self.insert_job_after(new, 0).await
+    }
+
+    /// Inserts a job that takes over from another one, which has reached `epoch`: it begins above, so that no blob of it has the name of one that
+    /// is there already.
+    pub async fn insert_job_after(&mut self, new: &NewJob, epoch: i64) -> Result<JobId> {
         let (id, now) = (JobId::new(), self.now().await?);
-        let sql = "INSERT INTO jobs (id, kind, payload_version, payload, video_id, version_id, state, priority, weight, run_at, created_at)
-            VALUES ($1, $2, $3, $4, $5, $6, 'queued', $7, $8, $9, $9)";
+        let sql = "INSERT INTO jobs (id, kind, payload_version, payload, video_id, version_id, state, priority, weight, epoch, run_at, created_at)
+            VALUES ($1, $2, $3, $4, $5, $6, 'queued', $7, $8, $9, $10, $10)";
         let version = new.version.as_ref().map(|id| id.to_string());
-        let row = args![&id, new.kind.as_str(), PAYLOAD_VERSION, &new.payload, &new.video, version, new.priority, new.weight, now];
+        let row = args![&id, new.kind.as_str(), PAYLOAD_VERSION, &new.payload, &new.video, version, new.priority, new.weight, epoch, now];
         self.execute(sql, row).await?;
         Ok(id)
     }

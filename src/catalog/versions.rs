@@ -190,6 +190,12 @@ impl Catalog {
         row.map_or(Ok(None), |row| row.opt_int("poster_epoch"))
     }
 
+    /// How many segments of a rendition are adopted: of one that is made from its beginning on, the first so many.
+    pub async fn segments_adopted(&self, version: &VersionId, rendition: &RenditionName) -> Result<u64> {
+        let sql = "SELECT COUNT(*) AS adopted FROM segments WHERE version_id = $1 AND rendition = $2";
+        self.fetch_optional(sql, args![version, rendition.as_str()]).await?.map_or(Ok(0), |row| row.count("adopted"))
+    }
+
     /// A version's renditions, smallest first, audio last.
     pub async fn renditions(&self, id: &VersionId) -> Result<Vec<Rendition>> {
         let sql = "SELECT name, width, height FROM renditions WHERE version_id = $1 ORDER BY CASE WHEN height IS NULL THEN 1 ELSE 0 END, height, name";
@@ -303,6 +309,15 @@ impl Tx {
     /// Takes a rendition out of a version that is not published: it could not be made.
     pub async fn drop_rendition(&mut self, version: &VersionId, rendition: &RenditionName) -> Result<()> {
         self.execute("DELETE FROM renditions WHERE version_id = $1 AND name = $2", args![version, rendition.as_str()]).await.map(drop)
+    }
+
+    /// Lets go of all that was adopted of a rendition, which is to be made another way: its blobs are nobody's from then on.
+    pub async fn forsake_rendition(&mut self, version: &VersionId, rendition: &RenditionName) -> Result<()> {
+        let row = || args![version, rendition.as_str()];
+        self.execute("DELETE FROM segments WHERE version_id = $1 AND rendition = $2", row()).await?;
+        let sql = "UPDATE renditions SET codecs = NULL, init_epoch = NULL, init_size_bytes = NULL, init_md5 = NULL, init_sha256 = NULL
+            WHERE version_id = $1 AND name = $2";
+        self.execute(sql, row()).await.map(drop)
     }
 
     /// Counts one job of the version as settled, with the pictures it brought; gives how many remain (invariant 3: asked, never counted).

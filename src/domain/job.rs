@@ -2,6 +2,7 @@
 
 use super::ids::{JobId, SourceId, VersionId, VideoId};
 use super::replacement::Trim;
+use super::video::RenditionName;
 use super::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,8 @@ words! {
         Probe = "probe",
         /// Encodes one chunk in all renditions.
         Encode = "encode",
+        /// Copies the source's own picture as the top rendition.
+        Copy = "copy",
         /// Encodes the audio, whole.
         Audio = "audio",
         /// Makes the poster.
@@ -147,10 +150,13 @@ pub struct ProbePayload {
 }
 
 /// The payload of an encode.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EncodePayload {
     /// The chunk's number in the plan.
     pub chunk: u32,
+    /// Only this rendition, of those that were to be copied; absent: all that are encoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<RenditionName>,
 }
 
 /// The longest pause before attempt `failures + 1`; the real one is uniform in `0..=` this ("full jitter").

@@ -3,7 +3,7 @@
 use super::ending::{self, Ending};
 pub(super) use super::ending::{count_down, segments_left};
 use super::ffmpeg::Finished;
-use super::{State, audio, encode, probe, publish, stills};
+use super::{State, audio, copy, encode, probe, publish, stills};
 use crate::audit::Entry;
 use crate::blobs::Key;
 use crate::catalog::jobs::Lease;
@@ -126,6 +126,16 @@ impl Attempt<'_> {
         self.percent.store(percent.clamp(0, 99), Ordering::Relaxed);
     }
 
+    /// What was noted last.
+    pub fn percent(&self) -> i64 {
+        self.percent.load(Ordering::Relaxed)
+    }
+
+    /// What was written so far has its rows: see [`Self::or_discard`].
+    pub fn keep(&self) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Notes that a blob is about to be written: see [`Self::or_discard`].
     pub fn writes(&self, key: &Key) {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).push(key.clone());
@@ -150,6 +160,7 @@ impl Attempt<'_> {
         match self.job.kind {
             Kind::Probe => probe::run(self).await,
             Kind::Encode => encode::run(self).await,
+            Kind::Copy => copy::run(self).await,
             Kind::Audio => audio::run(self).await,
             Kind::Stills => stills::run(self).await,
             Kind::Publish => publish::run(self).await,
@@ -174,7 +185,7 @@ impl Attempt<'_> {
     }
 
     async fn extend(&self) -> Result<bool> {
-        let percent = self.percent.load(Ordering::Relaxed);
+        let percent = self.percent();
         transaction!(self.state.catalog, |tx| {
             let held = tx.heartbeat(&self.lease, self.state.limits.lease_ms(), percent).await?;
             if let (true, Some(version)) = (held, &self.job.version) {

@@ -52,8 +52,11 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     let video = material.plan.video.as_ref().ok_or_else(|| Error::internal("an encode's plan has no picture", version.to_string()))?;
     let chunk =
         video.chunks.get(payload.chunk as usize).ok_or_else(|| Error::internal("an encode's chunk is not planned", version.to_string()))?;
-    let (made, pictures) = until_accepted(attempt, &material, video, chunk).await?;
-    let written = attempt.or_discard(write(attempt, version, &material, video, chunk, made)).await?;
+    let renditions = renditions(&payload, video)?;
+    let (made, pictures) = until_accepted(attempt, &material, video, chunk, renditions).await?;
+    let written = attempt.or_discard(write(attempt, version, &material, renditions, chunk, made)).await?;
+    // Of renditions that are made one by one, the first ones have told how many pictures there are.
+    let pictures = if payload.only.is_none() { pictures } else { 0 };
     failpoint::hit("settle");
     transaction!(attempt.state.catalog, |tx| {
         tx.settle(&attempt.lease).await?;
@@ -63,12 +66,27 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     Ok(())
 }
 
+/// What the job is to make.
+fn renditions<'a>(payload: &EncodePayload, video: &'a VideoPlan) -> Result<&'a [Rendition]> {
+    match (&payload.only, &video.copied) {
+        (None, _) => Ok(&video.renditions),
+        (Some(only), Some(copied)) if only.as_str() == copied.name => Ok(std::slice::from_ref(copied)),
+        (Some(only), _) => Err(Error::internal("an encode's rendition is not planned", only.to_string())),
+    }
+}
+
 /// Encodes the chunk, from ever earlier in the source, until what comes out may be kept. Gives the pictures decoded besides.
-async fn until_accepted(attempt: &Attempt<'_>, material: &Material, video: &VideoPlan, chunk: &Chunk) -> Result<(Vec<Made>, u64), Failed> {
+async fn until_accepted(
+    attempt: &Attempt<'_>,
+    material: &Material,
+    video: &VideoPlan,
+    chunk: &Chunk,
+    wanted: &[Rendition],
+) -> Result<(Vec<Made>, u64), Failed> {
     let mut attempts = Attempts::default();
     loop {
         let Attempts { level, mode, .. } = attempts;
-        let job = EncodeJob { plan: &material.plan, video, chunk, renditions: &video.renditions, level, mode };
+        let job = EncodeJob { plan: &material.plan, video, chunk, renditions: wanted, level, mode };
         let Try { finished, renditions, seen } = encode(attempt, material, &job).await?;
         let outcome = Outcome { seen, ..outcome(&finished, &renditions, &job)? };
         let step = attempts.judge(chunk, &outcome, &finished.stderr_tail);
@@ -178,12 +196,12 @@ async fn write(
     attempt: &Attempt<'_>,
     version: &VersionId,
     material: &Material,
-    video: &VideoPlan,
+    renditions: &[Rendition],
     chunk: &Chunk,
     made: Vec<Made>,
 ) -> Result<Vec<Written>> {
     let mut written = Vec::with_capacity(made.len());
-    for (Rendition { name, .. }, made) in video.renditions.iter().zip(made) {
+    for (Rendition { name, .. }, made) in renditions.iter().zip(made) {
         let rendition = RenditionName::parse(name)?;
         let writer = Writer { attempt, version, rendition: rendition.clone(), root: &material.root };
         let digest = init_sha256(&made.init);

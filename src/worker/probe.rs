@@ -1,5 +1,8 @@
 //! The probe: what the source is, whether it can become a video, and the plan of its version.
 
+mod header;
+mod look;
+
 use super::attempt::{Attempt, Failed};
 use super::door::SOURCE_URL;
 use super::ffmpeg::{Finished, Limit, Limits, Program, Run};
@@ -16,7 +19,10 @@ use crate::transaction;
 use std::sync::Arc;
 use std::time::Duration;
 use theatrum_media::plan::{Plan, VideoPlan};
-use theatrum_media::probe::{Code, Facts, HEAD_BYTES, PacketScan, Points, Refusal, StreamReport, packets_argv, sniff, streams_argv};
+use theatrum_media::probe::{
+    Chosen, Code, Container, Demuxer, Facts, HEAD_BYTES, PacketScan, Packets, Points, Refusal, StreamReport, packets_argv, sniff,
+    streams_argv,
+};
 use tokio::sync::mpsc;
 
 const BATCHES: usize = 16;
@@ -52,7 +58,7 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
 
 async fn examine(attempt: &Attempt<'_>, source: &Arc<Source>) -> Result<Facts, Failed> {
     let (size_bytes, stall) = (source.size_bytes(), attempt.state.limits.stall);
-    let head = source::head(source, HEAD_BYTES as u64).await?;
+    let head = source::bytes(source, 0..size_bytes.min(HEAD_BYTES as u64)).await?;
     let container = sniff(&head, size_bytes)?;
     let mut json = Vec::new();
     let streams = ask(attempt, source, streams_argv(container.demuxer, SOURCE_URL), |line| {
@@ -64,7 +70,25 @@ async fn examine(attempt: &Attempt<'_>, source: &Arc<Source>) -> Result<Facts, F
     let finished = streams.await?;
     judge(&finished, stall)?;
     let report = StreamReport::parse(&json)?;
-    let mut scan = PacketScan::new(report.choose()?);
+    let chosen = report.choose()?;
+    if container.demuxer == Demuxer::Mov
+        && let Some(index) = header::index(source).await?
+        && let Some(packets) = index.packets(&chosen, size_bytes)
+    {
+        let mut facts = Facts::new(container, size_bytes, &report, packets)?;
+        let look = look::look(source, &index, &facts).await?;
+        if let Some(video) = &mut facts.video {
+            video.look = look;
+        }
+        return Ok(facts);
+    }
+    let packets = read_packets(attempt, source, container, chosen).await?;
+    Ok(Facts::new(container, size_bytes, &report, packets)?)
+}
+
+/// What ffprobe meets when it reads the whole source.
+async fn read_packets(attempt: &Attempt<'_>, source: &Arc<Source>, container: Container, chosen: Chosen) -> Result<Packets, Failed> {
+    let mut scan = PacketScan::new(chosen);
     let mut line_feed = Vec::new();
     let packets = ask(attempt, source, packets_argv(container.demuxer, SOURCE_URL), |line| {
         line_feed.clear();
@@ -73,8 +97,8 @@ async fn examine(attempt: &Attempt<'_>, source: &Arc<Source>) -> Result<Facts, F
         scan.push(&line_feed);
     });
     let finished = packets.await?;
-    within_limits(&finished, stall)?;
-    Ok(Facts::new(container, size_bytes, &report, scan.finish(&finished.stderr_tail))?)
+    within_limits(&finished, attempt.state.limits.stall)?;
+    Ok(scan.finish(&finished.stderr_tail))
 }
 
 /// Runs ffprobe in the sandbox and hands over each line it prints.
@@ -129,8 +153,11 @@ async fn settle(attempt: &Attempt<'_>, payload: ProbePayload, facts: &Facts, pla
         pictures_expected: plan.video.as_ref().map_or(0, VideoPlan::expected),
         pictures_decoded: 0,
     };
+    if let Some(obstacle) = plan.video.as_ref().and_then(|video| video.obstacle) {
+        tracing::info!(version = %version.id, why = %obstacle, "the picture is encoded, not copied");
+    }
     let (renditions, jobs) = (renditions(plan)?, jobs(plan, &version));
-    let top = plan.video.as_ref().and_then(|video| video.renditions.last());
+    let top = plan.video.as_ref().and_then(|video| video.ladder().last());
     let outline = Outline {
         duration_ms: i64::try_from(plan.duration_ms()).unwrap_or(i64::MAX),
         size: top.map(|top| (top.width, top.height)),
@@ -152,7 +179,7 @@ async fn settle(attempt: &Attempt<'_>, payload: ProbePayload, facts: &Facts, pla
 
 fn renditions(plan: &Plan) -> Result<Vec<NewRendition>> {
     let mut renditions = Vec::new();
-    for rendition in plan.video.iter().flat_map(|video| &video.renditions) {
+    for rendition in plan.video.iter().flat_map(VideoPlan::ladder) {
         renditions.push(NewRendition { name: RenditionName::parse(&rendition.name)?, size: Some((rendition.width, rendition.height)) });
     }
     if plan.audio.is_some() {
@@ -173,10 +200,13 @@ fn jobs(plan: &Plan, version: &Version) -> Vec<NewJob> {
     };
     let whole = plan.duration_ticks / TICKS_PER_WEIGHT;
     let mut jobs = Vec::new();
-    for chunk in plan.video.iter().flat_map(|video| &video.chunks) {
+    for chunk in plan.video.iter().filter(|video| !video.renditions.is_empty()).flat_map(|video| &video.chunks) {
         let priority = if chunk.index == 0 { FIRST_CHUNK_PRIORITY } else { PRIORITY };
         let payload = serde_json::json!({"chunk": chunk.index}).to_string();
         jobs.push(job(Kind::Encode, payload, priority, (chunk.end_ticks() - chunk.start_ticks()) / TICKS_PER_WEIGHT));
+    }
+    if plan.video.as_ref().is_some_and(|video| video.copied.is_some()) {
+        jobs.push(job(Kind::Copy, "{}".to_owned(), PRIORITY, whole / 50));
     }
     if plan.video.is_some() {
         jobs.push(job(Kind::Stills, "{}".to_owned(), FIRST_CHUNK_PRIORITY, 1));

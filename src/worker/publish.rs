@@ -177,7 +177,7 @@ impl Made {
     fn renditions(&self) -> Result<Vec<Whole<'_>>> {
         let mut renditions = Vec::new();
         if let Some(video) = &self.plan.video {
-            for rung in &video.renditions {
+            for rung in video.ladder() {
                 renditions.push(self.whole(RenditionName::parse(&rung.name)?, Some((rung.width, rung.height, video.rate)))?);
             }
         }

@@ -68,13 +68,13 @@ pub(super) async fn material(state: &State, id: &VersionId) -> Result<Material> 
     Ok(Material { plan, root, source })
 }
 
-/// The first `most` bytes of a source.
-pub(super) async fn head(source: &blobs::Source, most: u64) -> Result<Vec<u8>> {
-    let pieces = source.read(0..most.min(source.size_bytes()));
+/// The octets `range` of a source, all in memory.
+pub(super) async fn bytes(source: &blobs::Source, range: Range<u64>) -> Result<Vec<u8>> {
+    let pieces = source.read(range);
     pieces
-        .try_fold(Vec::new(), |mut head, piece| async move {
-            head.extend_from_slice(&piece);
-            Ok(head)
+        .try_fold(Vec::new(), |mut bytes, piece| async move {
+            bytes.extend_from_slice(&piece);
+            Ok(bytes)
         })
         .await
 }

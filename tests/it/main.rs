@@ -3,6 +3,7 @@
 mod access;
 mod backup;
 mod collections;
+mod copying;
 mod corpus;
 mod crash;
 mod damage;

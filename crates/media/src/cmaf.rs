@@ -5,7 +5,6 @@
 //! The way back, for those who want one file, is [`Layout`].
 
 mod audio;
-mod boxes;
 mod fragment;
 mod init;
 mod progressive;

@@ -4,12 +4,14 @@
 //! An exit code proves nothing: the packager counts pictures, [`Attempts`] judge.
 
 mod audio;
+mod copy;
 mod encode;
 mod seen;
 mod still;
 mod verdict;
 
 pub use audio::audio_argv;
+pub use copy::copy_argv;
 pub use encode::{EncodeJob, Mode, encode_argv};
 pub use seen::{SEEN, Seen, SeenReader};
 pub use still::still_argv;

@@ -8,10 +8,13 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod boxes;
 pub mod cmaf;
 pub mod command;
+pub mod copy;
 pub mod crypt;
 pub mod ladder;
+pub mod nal;
 pub mod plan;
 pub mod playlist;
 pub mod probe;

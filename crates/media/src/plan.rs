@@ -1,5 +1,6 @@
 //! The plan of a version: everything its jobs need, derived once from the facts and kept in the catalog.
 
+use crate::copy::{self, Obstacle};
 use crate::ladder::{Rendition, ladder};
 use crate::probe::{Cadence, Colour, Demuxer, Facts, Jump, Points, VideoFacts, Window};
 use crate::time::{Rational, ticks_to_seconds};
@@ -46,9 +47,15 @@ pub struct VideoPlan {
     pub colour: Colour,
     /// Mean pictures per second of the output.
     pub rate: Rational,
-    /// Lowest first.
+    /// Those that are encoded, lowest first.
     pub renditions: Vec<Rendition>,
-    /// The jobs, in order.
+    /// The source's own picture as the top rendition.
+    #[serde(default)]
+    pub copied: Option<Rendition>,
+    /// Why it is encoded as well.
+    #[serde(default)]
+    pub obstacle: Option<Obstacle>,
+    /// The jobs that encode, in order.
     pub chunks: Vec<Chunk>,
     /// Pictures expected in all.
     pub pictures: u64,
@@ -91,8 +98,16 @@ pub struct AudioPlan {
 }
 
 impl VideoPlan {
-    /// Pictures that must decode for the source to be whole; at least half of them for it to be published.
+    /// All renditions, lowest first.
+    pub fn ladder(&self) -> impl Iterator<Item = &Rendition> {
+        self.renditions.iter().chain(&self.copied)
+    }
+
+    /// Pictures that must decode for the source to be whole; at least half of them for it to be published. None where nothing is to be encoded.
     pub fn expected(&self) -> u64 {
+        if self.renditions.is_empty() {
+            return 0;
+        }
         self.chunks.iter().map(|chunk| u64::from(chunk.expected())).sum()
     }
 }
@@ -127,12 +142,16 @@ impl Plan {
         let marks = facts.video.as_ref().map(|video| timeline::marks(facts, video)).unwrap_or_default();
         let sound_end =
             facts.audio.as_ref().map(|audio| audio.time_base.ticks(audio.end_pts).min(facts.end_ticks()) - facts.origin_ticks());
-        let segments = match &facts.video {
-            Some(_) => timeline::video_segments(&marks, duration_ticks, target, sound_end),
+        let copied = facts.video.as_ref().map(|video| idrs(facts, video));
+        let segments = match &copied {
+            Some(Ok(idrs)) => copy::segments(idrs, &marks, duration_ticks, target, sound_end),
+            Some(Err(_)) => timeline::video_segments(&marks, duration_ticks, target, sound_end),
             None => timeline::sound_segments(duration_ticks, target),
         };
-        let chunks = |video: &VideoFacts| timeline::chunks(facts, video, &marks, &segments, slots);
-        let video = facts.video.as_ref().map(|video| video_plan(facts, video, chunks(video)));
+        let video = facts.video.as_ref().zip(copied).map(|(video, copied)| {
+            let chunks = timeline::chunks(facts, video, &marks, &segments, slots);
+            video_plan(facts, video, copied.err(), chunks)
+        });
         let counted = facts.video.as_ref().is_some_and(|video| matches!(video.cadence, Cadence::Counted { .. }));
         let audio = facts.audio.as_ref().map(|audio| AudioPlan {
             stream: audio.stream,
@@ -155,7 +174,7 @@ impl Plan {
 
     /// What all renditions take on the disk if each keeps to its cap.
     pub fn most_bytes(&self) -> u64 {
-        let caps = self.video.iter().flat_map(|video| &video.renditions).map(|rendition| u64::from(rendition.maxrate_kbps));
+        let caps = self.video.iter().flat_map(VideoPlan::ladder).map(|rendition| u64::from(rendition.maxrate_kbps));
         let kbps = caps.chain(self.audio.iter().map(|_| AUDIO_KBPS)).fold(0, u64::saturating_add);
         let seconds = ticks_to_seconds(self.duration_ticks).max(0.0).ceil() as u64;
         kbps.saturating_mul(125).saturating_mul(seconds)
@@ -167,13 +186,23 @@ impl Plan {
     }
 }
 
-fn video_plan(facts: &Facts, video: &VideoFacts, chunks: Vec<Chunk>) -> VideoPlan {
+/// When the IDR pictures of a source that is copied show on the timeline.
+fn idrs(facts: &Facts, video: &VideoFacts) -> Result<Vec<i64>, Obstacle> {
+    let top = ladder(video).pop().ok_or(Obstacle::Shape)?;
+    copy::may_be(facts, video, &top)?;
+    let groups = &video.look.as_ref().map_err(|obstacle| *obstacle)?.groups;
+    Ok(groups.iter().map(|group| video.time_base.ticks(group.pts) - facts.origin_ticks()).collect())
+}
+
+fn video_plan(facts: &Facts, video: &VideoFacts, obstacle: Option<Obstacle>, chunks: Vec<Chunk>) -> VideoPlan {
     let pictures = chunks.iter().map(|chunk| u64::from(chunk.pictures)).sum();
     let rate = match video.cadence {
         Cadence::Source => lasting_rate(video, pictures, facts.end_ticks() - facts.origin_ticks()),
         Cadence::Constant { rate } | Cadence::Counted { rate } => rate,
     };
-    let renditions = ladder(&VideoFacts { rate, ..video.clone() });
+    let mut renditions = ladder(&VideoFacts { rate, ..video.clone() });
+    let poster = poster(facts, video, renditions.last());
+    let copied = if obstacle.is_none() { renditions.pop() } else { None };
     VideoPlan {
         stream: video.stream,
         time_base: video.time_base,
@@ -182,8 +211,10 @@ fn video_plan(facts: &Facts, video: &VideoFacts, chunks: Vec<Chunk>) -> VideoPla
         colour: video.colour.clone(),
         rate,
         pictures,
-        poster: poster(facts, video, renditions.last()),
+        poster,
         renditions,
+        copied,
+        obstacle,
         chunks,
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! 1. [`sniff`] looks at the first 64 KiB and forces a demuxer, so that ffmpeg never guesses.
 //! 2. [`streams_argv`] makes ffprobe print the streams as JSON: [`StreamReport::parse`].
-//! 3. [`packets_argv`] makes it print every packet: [`PacketScan::push`].
+//! 3. [`Index`] tells every packet of an MP4 by its header; where that is not enough [`packets_argv`] makes ffprobe print them: [`PacketScan::push`].
 //! 4. [`Facts::new`] draws the conclusions. Durations, counts and coverage come from packets read, never from headers.
 
 mod coverage;
 mod facts;
+mod index;
 mod jumps;
 mod pictures;
 mod refusal;
@@ -17,6 +18,7 @@ mod window;
 
 pub use coverage::enough_decoded;
 pub use facts::{AudioFacts, Colour, Facts, VideoFacts};
+pub use index::{BOX_HEAD_BYTES, BoxHead, H264, Index, MAX_MOOV_BYTES, Place, box_head};
 pub use jumps::Jump;
 pub(crate) use jumps::with_jumps;
 pub use pictures::{Cadence, Keyframe, PictureTimes};
@@ -94,6 +96,7 @@ pub(crate) mod tests_support {
             keyframes: (0..5).map(|i| Keyframe { pts: i * 2000, dts: i * 2000, clean: true }).collect(),
             cadence: Cadence::Source,
             from_start_only: false,
+            look: Err(crate::copy::Obstacle::Unseen),
         }
     }
 

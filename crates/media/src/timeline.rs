@@ -8,7 +8,7 @@ mod cut;
 pub(crate) use chunks::chunks;
 pub use chunks::{Chunk, Evidence};
 pub use cut::{Segment, default_target};
-pub(crate) use cut::{sound_segments, video_segments};
+pub(crate) use cut::{is_silent, sound_segments, video_segments};
 
 use crate::probe::{Cadence, Facts, VideoFacts};
 

@@ -1,6 +1,6 @@
 //! Writes one segment: `styp`, one `moof`, one `mdat`.
 
-use super::boxes::write_box;
+use crate::boxes::write_box;
 
 /// A sample that may be shown without others (ISO/IEC 14496-12 §8.8.3.1: depends on none).
 const SYNC: u32 = 0x0200_0000;

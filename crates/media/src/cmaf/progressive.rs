@@ -4,7 +4,7 @@
 //! of the file can be made without what lies before it, and its length is known before the first byte is sent.
 
 use super::CmafError;
-use super::boxes::{Cursor, write_box};
+use crate::boxes::{Cursor, write_box};
 use mp4_atom::{
     Atom, Co64, Ctts, CttsEntry, Edts, Elst, ElstEntry, Encode, FourCC, Ftyp, Moov, Mvhd, Stbl, Stco, Stsc, StscEntry, Stss, Stsz,
     StszSamples, Stts, SttsEntry, Trak,

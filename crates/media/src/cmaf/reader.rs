@@ -1,7 +1,7 @@
 //! An incremental reader of the fragmented MP4 that ffmpeg writes: bytes in, samples out.
 
 use super::CmafError;
-use super::boxes::Cursor;
+use crate::boxes::Cursor;
 use std::collections::VecDeque;
 
 /// Largest box other than `mdat`.

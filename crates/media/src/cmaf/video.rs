@@ -1,12 +1,14 @@
-//! One rendition of one chunk: pictures into segments, times by the plan.
+//! One rendition of one chunk, or the source's own pictures: into segments, times by the plan.
 
 use super::fragment::{Part, fragment};
 use super::init::Init;
-use super::reader::{FragmentReader, Sample};
+use super::reader::{FragmentReader, Sample, TrackConfig};
 use super::{CmafError, PackagedSegment};
 use crate::command::LEAD_TICKS;
+use crate::nal::{Filter, Uncopyable, is_idr};
 use crate::time::Rational;
 use crate::timeline::{Chunk, Segment};
+use mp4_atom::{Atom, Avcc};
 
 /// Takes ffmpeg's bytes, gives the chunk's segments.
 #[derive(Debug)]
@@ -22,6 +24,17 @@ pub struct VideoPackager {
     counts: Vec<u32>,
     first_ticks: Option<i64>,
     init: Option<Init>,
+    /// Of pictures that are copied: what of them is passed on. The first one makes it.
+    passing: Passing,
+}
+
+/// What of each picture becomes part of a segment.
+#[derive(Debug)]
+enum Passing {
+    /// All, as our own encoder wrote it.
+    Whole,
+    /// What is no word of the source, once its track is known.
+    Filtered(Option<Filter>),
 }
 
 /// What one rendition of a chunk came to.
@@ -47,16 +60,27 @@ impl EncodedVideo {
 impl VideoPackager {
     /// For a rendition of `width` × `height` pixels of the chunk.
     pub fn new(chunk: &Chunk, width: u32, height: u32) -> Self {
+        Self::over(&chunk.segments, chunk.first_segment, (width, height), Passing::Whole)
+    }
+
+    /// For the source's own pictures, of `width` × `height` pixels, over the whole timeline: each segment must begin with an IDR picture. What the
+    /// source says besides its pictures is left out.
+    pub fn copying(segments: &[Segment], width: u32, height: u32) -> Self {
+        Self::over(segments, 0, (width, height), Passing::Filtered(None))
+    }
+
+    fn over(segments: &[Segment], first_segment: u32, size: (u32, u32), passing: Passing) -> Self {
         Self {
             reader: FragmentReader::new(),
-            segments: chunk.segments.clone(),
-            first_segment: chunk.first_segment,
-            size: (width, height),
+            segments: segments.to_vec(),
+            first_segment,
+            size,
             at: 0,
             pictures: Vec::new(),
-            counts: vec![0; chunk.segments.len()],
+            counts: vec![0; segments.len()],
             first_ticks: None,
             init: None,
+            passing,
         }
     }
 
@@ -68,6 +92,11 @@ impl VideoPackager {
             done.extend(self.take(sample)?);
         }
         Ok(done)
+    }
+
+    /// The init segment, once the first segment is done.
+    pub fn init(&self) -> Result<Init, CmafError> {
+        self.build_init()
     }
 
     /// Ends the stream. An error when it broke off in the middle of a box or held no header; a chunk without pictures is no error here.
@@ -89,12 +118,23 @@ impl VideoPackager {
         Init::video(avcc, self.size.0, self.size.1)
     }
 
-    fn take(&mut self, sample: Sample) -> Result<Option<PackagedSegment>, CmafError> {
+    fn take(&mut self, mut sample: Sample) -> Result<Option<PackagedSegment>, CmafError> {
         let track = self.reader.track().ok_or(CmafError::Empty)?;
+        if let Passing::Filtered(known) = &mut self.passing {
+            let filter = match known {
+                Some(filter) => filter,
+                None => known.insert(filter(track)?),
+            };
+            sample.data = filter.pass(&sample.data).map_err(|why| match why {
+                Uncopyable::Malformed => CmafError::Malformed("access unit"),
+                Uncopyable::ParametersChange => CmafError::InitChanged,
+            })?;
+        }
         let scale = Rational { num: 1, den: track.timescale };
         let chunk_start = self.segments.first().map_or(0, |segment| segment.start_ticks);
         let ticks = scale.ticks(sample.pts).saturating_sub(LEAD_TICKS).saturating_add(chunk_start);
-        let at = self.segments.iter().position(|segment| (segment.start_ticks..segment.end_ticks).contains(&ticks));
+        let at = Some(self.segments.partition_point(|segment| segment.end_ticks <= ticks));
+        let at = at.filter(|&at| self.segments.get(at).is_some_and(|segment| segment.start_ticks <= ticks));
         let at = at.filter(|&at| at >= self.at).ok_or(CmafError::Misplaced { ticks })?;
         let done = if at > self.at { self.close()? } else { None };
         self.at = at;
@@ -160,17 +200,12 @@ fn decode_times(shown: &[i64], start: i64) -> Vec<i64> {
     times
 }
 
-/// Whether the first coded slice of an access unit (4-byte lengths) is of an IDR picture: the data is asked, not the container's flags.
-fn is_idr(mut data: &[u8]) -> bool {
-    while let Some((length, rest)) = data.split_first_chunk::<4>() {
-        let Some((unit, after)) = rest.split_at_checked(u32::from_be_bytes(*length) as usize) else { return false };
-        match unit.first().map(|byte| byte & 0x1f) {
-            Some(5) => return true,
-            Some(1..=4) => return false,
-            _ => data = after,
-        }
-    }
-    false
+/// What of a copied picture is passed on, by the parameter sets of its track.
+fn filter(track: &TrackConfig) -> Result<Filter, CmafError> {
+    let malformed = || CmafError::Malformed("avcC");
+    let config = Avcc::decode_body(&mut &track.avcc.as_ref().ok_or_else(malformed)?[..]).map_err(|_| malformed())?;
+    let parameters = config.sequence_parameter_sets.into_iter().chain(config.picture_parameter_sets);
+    Ok(Filter::new(parameters.map(|set| set.to_vec()).collect()))
 }
 
 #[cfg(test)]

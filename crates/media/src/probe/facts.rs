@@ -9,6 +9,7 @@ use super::sniff::{Container, Demuxer};
 use super::streams::{Scalar, Stream, StreamReport};
 use super::window::Window;
 use super::{MAX_DURATION_S, MAX_LONG_SIDE, MAX_RATE, MAX_SHORT_SIDE, MIN_SIDE};
+use crate::copy::{Look, Obstacle};
 use crate::time::{Rational, TICKS_PER_SECOND};
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +76,8 @@ pub struct VideoFacts {
     pub cadence: Cadence,
     /// No place but the very start decodes right.
     pub from_start_only: bool,
+    /// What its NAL units say, of H.264 that may be copied.
+    pub look: Result<Look, Obstacle>,
 }
 
 /// Colour description in ffmpeg's words; `unknown` where the source says nothing.
@@ -292,6 +295,7 @@ fn video_facts(stream: &Stream, packets: &Packets) -> Result<VideoFacts, Refusal
         keyframes,
         cadence,
         from_start_only,
+        look: Err(Obstacle::Unseen),
         codec,
     })
 }

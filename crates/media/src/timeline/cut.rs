@@ -50,8 +50,7 @@ pub(crate) fn video_segments(marks: &[Mark], duration_ticks: i64, target: i64, s
         // One tick of rounding is no reason to cut a picture later.
         let due = mark.ticks - start >= target - 1 && pictures > 0;
         let left = duration_ticks - mark.ticks;
-        let silent = left < target && sound_end.is_some_and(|end| end < mark.ticks + AAC_FRAME_TICKS);
-        if due && left >= target / 4 && !silent {
+        if due && left >= target / 4 && !(left < target && is_silent(sound_end, mark.ticks)) {
             segments.push(Segment { start_ticks: start, end_ticks: mark.ticks, pictures });
             (start, pictures) = (mark.ticks, 0);
         }
@@ -60,6 +59,11 @@ pub(crate) fn video_segments(marks: &[Mark], duration_ticks: i64, target: i64, s
     let end_ticks = duration_ticks.max(start + 1);
     segments.push(Segment { start_ticks: start, end_ticks, pictures });
     segments
+}
+
+/// Whether there is sound no more from `ticks` on, though there is some before.
+pub(crate) fn is_silent(sound_end: Option<i64>, ticks: i64) -> bool {
+    sound_end.is_some_and(|end| end < ticks + AAC_FRAME_TICKS)
 }
 
 /// Sound alone is cut at exact multiples of `target`.

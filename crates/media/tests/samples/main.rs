@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad;
+mod copied;
 mod good;
+mod index;
 mod joined;
 mod made;
 mod run;

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use theatrum_media::cmaf::{AudioPackager, EncodedVideo, Init, PackagedSegment, VideoPackager};
 use theatrum_media::command::{Attempts, EncodeJob, Outcome, SEEN, Seen, SeenReader, Step, audio_argv, encode_argv};
+use theatrum_media::copy::{self, Look, Obstacle};
 use theatrum_media::ladder::Rendition;
+use theatrum_media::nal::{self, Head};
 use theatrum_media::plan::Plan;
-use theatrum_media::probe::{Facts, HEAD_BYTES, PacketScan, Refusal, StreamReport, packets_argv, sniff, streams_argv};
+use theatrum_media::probe::{Facts, HEAD_BYTES, Index, PacketScan, Refusal, StreamReport, box_head, packets_argv, sniff, streams_argv};
 use theatrum_media::timeline::Chunk;
 
 /// The sample whose name begins with `prefix`, or `None`, said aloud, when there are no samples here.
@@ -45,10 +47,45 @@ pub fn probe(path: &Path) -> Result<Facts, Refusal> {
         return Err(Refusal::from_ffprobe(&stderr));
     }
     let report = StreamReport::parse(&json)?;
-    let mut scan = PacketScan::new(report.choose()?);
+    let chosen = report.choose()?;
+    let index = moov(&bytes).and_then(Index::read);
+    if let Some((index, packets)) = index.and_then(|index| index.packets(&chosen, bytes.len() as u64).map(|packets| (index, packets))) {
+        let mut facts = Facts::new(container, bytes.len() as u64, &report, packets)?;
+        look(&bytes, &index, &mut facts);
+        return Ok(facts);
+    }
+    let mut scan = PacketScan::new(chosen);
     let (lines, stderr, _) = run("ffprobe", &packets_argv(container.demuxer, url));
     lines.chunks(1000).for_each(|bytes| scan.push(bytes));
     Facts::new(container, bytes.len() as u64, &report, scan.finish(&stderr))
+}
+
+/// The body of the file's `moov`.
+pub fn moov(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes;
+    loop {
+        let head = box_head(rest, rest.len() as u64)?;
+        let (start, end) = (head.head_bytes as usize, head.size_bytes as usize);
+        if &head.kind == b"moov" {
+            return Some(&rest[start..end]);
+        }
+        rest = &rest[end..];
+    }
+}
+
+/// The look at the NAL units of what may be copied.
+fn look(bytes: &[u8], index: &Index, facts: &mut Facts) {
+    let Some(video) = &facts.video else { return };
+    let invited = copy::invites(facts, video);
+    let h264 = invited.and_then(|()| index.h264(video.stream, bytes.len() as u64).ok_or(Obstacle::Unseen));
+    let found = h264.and_then(|h264| {
+        let is_idr = |picture: usize| {
+            let place = h264.places[picture];
+            place.key && nal::head(&bytes[place.offset as usize..][..place.size_bytes as usize], 0) == Head::Idr
+        };
+        copy::groups(&h264.pictures, is_idr).map(|groups| Look { groups, level: h264.level }).ok_or(Obstacle::Idrs)
+    });
+    facts.video.as_mut().unwrap().look = found;
 }
 
 /// One rendition of everything: init segment and segments in order, and how often a chunk was made again.

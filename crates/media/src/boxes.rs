@@ -2,7 +2,7 @@
 
 /// A reader over bytes that gives `None` instead of reading past the end.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cursor<'a>(pub &'a [u8]);
+pub(crate) struct Cursor<'a>(pub &'a [u8]);
 
 impl<'a> Cursor<'a> {
     pub fn take(&mut self, count: usize) -> Option<&'a [u8]> {
@@ -54,7 +54,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// Appends a box whose body `write` appends.
-pub(super) fn write_box(out: &mut Vec<u8>, kind: &[u8; 4], write: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn write_box(out: &mut Vec<u8>, kind: &[u8; 4], write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(kind);
