@@ -1059,7 +1059,7 @@ export interface components {
          * @description What a job does.
          * @enum {string}
          */
-        JobKind: "probe" | "encode" | "audio" | "stills" | "publish";
+        JobKind: "probe" | "encode" | "copy" | "audio" | "stills" | "publish";
         /** @description A page of jobs, newest first. */
         JobPage: {
             jobs: components["schemas"]["Job"][];
