@@ -6,12 +6,14 @@
 //! asks for an access token (invariant 9).
 
 mod auth;
+mod changes;
 mod collections;
 mod conditional;
 mod document;
 mod downloads;
 mod editing;
 mod embedding;
+mod events;
 mod health;
 mod idempotency;
 mod integrity;
@@ -31,17 +33,18 @@ mod session;
 mod signing_keys;
 mod site;
 mod storage;
-mod stream;
 mod tokens;
 mod uploads;
 mod videos;
+mod webhooks;
 
 use crate::audit::{Log, Sink};
 use crate::doorbell::Doorbell;
 use crate::ingest::Ingest;
-use crate::library::{Credentials, Library};
+use crate::library::{Credentials, Library, Webhooks};
 use crate::links::access::Issuer;
 use crate::links::playback::Verifier;
+use crate::notify::Courier;
 use crate::problem::{Problem, identify};
 use crate::storage::Storage;
 use axum::Extension;
@@ -74,6 +77,10 @@ pub struct State {
     pub library: Library,
     /// S3 access keys.
     pub credentials: Credentials,
+    /// Where events are sent.
+    pub webhooks: Webhooks,
+    /// Sends test messages there.
+    pub courier: Courier,
     /// Access tokens.
     pub issuer: Arc<Issuer>,
     /// Playback tokens, for the key endpoint.
@@ -140,7 +147,14 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(replacement::trim))
         .routes(routes!(downloads::create))
         .routes(routes!(collections::list))
-        .routes(routes!(stream::events))
+        .routes(routes!(changes::follow))
+        .routes(routes!(events::list))
+        .routes(routes!(events::follow))
+        .routes(routes!(webhooks::create, webhooks::list))
+        .routes(routes!(webhooks::show, webhooks::change, webhooks::delete))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::redeliver))
+        .routes(routes!(webhooks::test))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::dead))
         .routes(routes!(jobs::dead_letter))

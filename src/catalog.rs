@@ -10,6 +10,7 @@ pub mod claims;
 pub mod collections;
 #[cfg(test)]
 mod conformance;
+pub mod deliveries;
 pub mod downloads;
 pub mod embeddings;
 mod folding;
@@ -31,6 +32,7 @@ mod tables;
 pub mod uploads;
 pub mod versions;
 pub mod videos;
+pub mod webhooks;
 
 use crate::domain::{Error, ErrorKind, Result};
 use snapshot::Goal;

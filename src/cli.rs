@@ -9,6 +9,7 @@ pub mod connection;
 mod dead;
 mod doctor;
 mod download;
+mod events;
 pub mod failure;
 mod gauge;
 mod jobs;
@@ -26,6 +27,7 @@ mod text;
 mod token;
 pub mod trust;
 mod videos;
+mod webhooks;
 
 use clap::{Args, Parser, Subcommand};
 use connection::Connection;
@@ -68,6 +70,11 @@ enum Command {
     /// List, show and redrive dead letters: jobs that failed for good.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
+    /// Read the log of events: what happened to videos.
+    Events(events::EventsArgs),
+    /// Say where events are sent, and see what was.
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhooksCommand),
     /// List and set quotas: how much users and collections may keep.
     #[command(subcommand)]
     Quotas(quotas::QuotasCommand),
@@ -153,6 +160,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Collections(command) => collections::run(connection(data)?, command).await,
         Command::Jobs(command) => jobs::run(connection(data)?, command).await,
         Command::Dead(command) => dead::run(connection(data)?, command).await,
+        Command::Events(args) => events::run(connection(data)?, args).await,
+        Command::Webhooks(command) => webhooks::run(connection(data)?, command).await,
         Command::Quotas(command) => quotas::run(connection(data)?, command).await,
         Command::Sessions(command) => sessions::run(connection(data)?, command).await,
         Command::Download(args) => download::run(connection(data)?, args).await,
@@ -215,6 +224,11 @@ mod tests {
             "theatrum videos show ../../etc/passwd",
             "theatrum videos edit 0123456789abcdef0123456789abcdef",
             "theatrum jobs list --state lost",
+            "theatrum events --types video.watched",
+            "theatrum webhooks create",
+            "theatrum webhooks create ftp://h/",
+            "theatrum webhooks set 0123456789abcdef0123456789abcdef",
+            "theatrum webhooks set 0123456789abcdef0123456789abcdef --enable --disable",
             "theatrum quotas set 1GB",
             "theatrum quotas set --user a --collection b 1GB",
             "theatrum quotas set --user a much",

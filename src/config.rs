@@ -11,6 +11,7 @@ mod signing;
 mod storage;
 pub mod tls;
 mod units;
+mod webhooks;
 
 use crate::domain::quota::Defaults;
 use crate::domain::{Error, Result};
@@ -24,6 +25,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 pub use storage::Storage;
+pub use webhooks::Webhooks;
 
 /// The settings file with all defaults, as text.
 pub const DEFAULTS: &str = include_str!("../theatrum.default.toml");
@@ -55,6 +57,8 @@ pub struct Config {
     pub token_lifetime: Duration,
     /// CloudFront's scheme, and downloads.
     pub signing: Signing,
+    /// How events leave the house.
+    pub webhooks: Webhooks,
     /// Where backups go.
     pub backup: Backup,
     /// Logging.
@@ -239,6 +243,10 @@ mod tests {
             ("THEATRUM_QUOTAS__USER_BYTES", "much", "quotas.user_bytes"),
             ("THEATRUM_SIGNING__RESOURCE_ORIGINS", "https://a.example d1.cloudfront.net", "signing.resource_origins"),
             ("THEATRUM_SIGNING__DOWNLOAD_LIFETIME", "8d", "signing.download_lifetime"),
+            ("THEATRUM_WEBHOOKS__ALLOW_PRIVATE", "10.0.0.0/8, intranet", "webhooks.allow_private"),
+            ("THEATRUM_WEBHOOKS__TIMEOUT", "2m", "webhooks.timeout"),
+            ("THEATRUM_WEBHOOKS__LONGEST_PAUSE", "1s", "webhooks.longest_pause"),
+            ("THEATRUM_WEBHOOKS__GIVE_UP_AFTER", "0", "webhooks.give_up_after"),
             ("THEATRUM_LOG__FORMAT", "xml", "log.format"),
             ("THEATRUM_PROCESSING__SLOTTS", "3", "slotts"),
         ] {

@@ -15,5 +15,6 @@ pub mod role;
 pub mod size;
 pub mod upload;
 pub mod video;
+pub mod webhook;
 
 pub use error::{Error, ErrorKind, Result};

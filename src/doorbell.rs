@@ -13,12 +13,13 @@ const REMEMBERED_CHANGES: usize = 1024;
 pub struct Doorbell {
     work: Arc<Notify>,
     upkeep: Arc<Notify>,
+    events: Arc<Notify>,
     changes: broadcast::Sender<VideoId>,
 }
 
 impl Default for Doorbell {
     fn default() -> Self {
-        Self { work: Arc::default(), upkeep: Arc::default(), changes: broadcast::Sender::new(REMEMBERED_CHANGES) }
+        Self { work: Arc::default(), upkeep: Arc::default(), events: Arc::default(), changes: broadcast::Sender::new(REMEMBERED_CHANGES) }
     }
 }
 
@@ -45,10 +46,21 @@ impl Doorbell {
         let _ = tokio::time::timeout(longest, self.upkeep.notified()).await;
     }
 
+    /// Says that there may be something to tell the endpoints of webhooks.
+    pub fn ring_events(&self) {
+        self.events.notify_one();
+    }
+
+    /// Returns on a ring, or after `longest`.
+    pub async fn wait_events(&self, longest: Duration) {
+        let _ = tokio::time::timeout(longest, self.events.notified()).await;
+    }
+
     /// Says that a video's row, or what is derived from it, has changed.
     pub fn video_changed(&self, video: &VideoId) {
         // An error only means that nobody listens.
         let _ = self.changes.send(video.clone());
+        self.ring_events();
     }
 
     /// Hears of changes from now on; a slow listener learns that it missed some.

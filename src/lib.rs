@@ -21,6 +21,7 @@ pub mod kms;
 pub mod library;
 pub mod links;
 pub mod listen;
+pub mod notify;
 pub mod policy;
 pub mod problem;
 pub mod recent;

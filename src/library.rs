@@ -4,12 +4,14 @@ mod credentials;
 mod downloads;
 mod editing;
 mod embedding;
+mod events;
 mod lease;
 mod movie;
 mod playback;
 mod replacement;
 mod sessions;
 mod signing;
+mod webhooks;
 
 use crate::audit::{Entry, Log};
 use crate::blobs::{Blobs, Key};
@@ -40,6 +42,7 @@ pub use playback::{Playback, Viewer};
 pub use signing::{Link, Signing, Wanted};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+pub use webhooks::{Signed, Webhooks};
 
 /// The use cases of a video. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -57,6 +57,8 @@ pub enum Action<'a> {
     KeepAccessKeys(&'a str),
     /// Make, name, use and revoke the keys that sign links.
     ManageKeys,
+    /// Say where events are sent.
+    ManageWebhooks,
 }
 
 /// What the policy says, with a stable code for the audit log.

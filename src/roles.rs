@@ -1,6 +1,7 @@
 //! The roles of the house and the order in which they start and stop. Each runs until the shutdown token; the first that fails takes the
 //! others with it. In this release one process runs them all.
 
+mod events;
 mod folder;
 mod http;
 mod listeners;
@@ -27,6 +28,7 @@ use crate::links::cloudfront::Gate;
 use crate::links::embed::Minter;
 use crate::links::playback::{Signer, Verifier};
 use crate::listen::{self, Proxies};
+use crate::notify;
 use crate::storage::{self, Reserve, Storage};
 use crate::transaction;
 use crate::uploads::{self, Presigner, disk};
@@ -111,7 +113,7 @@ impl House {
 
     /// Runs every role until `shutdown` or the first failure, then drains: no new claims, leases handed back, requests finished.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
-        let (worker, upkeep) = (self.worker(), self.upkeep()?);
+        let (worker, upkeep, notify) = (self.worker(), self.upkeep()?, self.notify().await?);
         let ended = transaction!(self.parts.catalog, |tx| tx.forget_former_life(self.folder.node(), &worker.owner).await)?;
         if ended > 0 {
             tracing::info!(ended, "took back the leases of this node's former life");
@@ -136,6 +138,7 @@ impl House {
         roles.spawn(expire_uploads(ingest, shutdown.clone()));
         roles.spawn(follow_signing_keys(signing, shutdown.clone()));
         roles.spawn(upkeep::run(upkeep, shutdown.clone()));
+        roles.spawn(notify::run(notify, shutdown.clone()));
         roles.spawn(worker::run(worker, shutdown.clone()));
         let outcome = first_failure(roles, &shutdown).await;
         parts.audit.flush().await?;
@@ -202,6 +205,8 @@ impl House {
             ingest,
             library,
             credentials: self.credentials(),
+            webhooks: self.webhooks(),
+            courier: self.courier(),
             issuer: self.issuer.clone(),
             verifier: verifier.clone(),
             audit: audit.clone(),

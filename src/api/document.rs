@@ -219,6 +219,7 @@ fn tags() -> Value {
         ("storage", "The disk: quotas, room, and what lies on it that nobody needs."),
         ("playback", "What players ask for."),
         ("embedding", "Frames on other sites: where they may be, who may watch in them, and oEmbed."),
+        ("events", "What happened: the log, and webhooks."),
         ("service", "The server itself."),
     ]
     .map(|(name, description)| json!({"name": name, "description": description}))

@@ -70,25 +70,36 @@ impl<T> Page<T> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = found.len() > limit;
         found.truncate(limit);
-        let next_cursor = found.last().filter(|_| more).map(|last| BASE64_URL_SAFE_NO_PAD.encode(format!("{FORM}{}", name(last))));
+        let next_cursor = found.last().filter(|_| more).map(|last| cursor(&name(last)));
         Self { items: found, next_cursor }
     }
 }
 
+/// The cursor that names an item.
+pub(super) fn cursor(name: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!("{FORM}{name}"))
+}
+
 /// The answer with `list`, and the link to the page after the one at `uri`.
 pub(super) fn answer(uri: &Uri, list: &impl Serialize, next_cursor: Option<&str>) -> Response {
+    answer_by(uri, list, "cursor", next_cursor)
+}
+
+/// As [`answer`], where the page after is asked for by another member of the query than `cursor`.
+pub(super) fn answer_by(uri: &Uri, list: &impl Serialize, member: &str, next_cursor: Option<&str>) -> Response {
     let mut response = axum::Json(list).into_response();
-    if let Some(link) = next_cursor.and_then(|cursor| HeaderValue::from_str(&link(uri, cursor)).ok()) {
+    if let Some(link) = next_cursor.and_then(|cursor| HeaderValue::from_str(&link(uri, member, cursor)).ok()) {
         response.headers_mut().insert(LINK, link);
     }
     response
 }
 
-fn link(uri: &Uri, cursor: &str) -> String {
-    let others = uri.query().unwrap_or_default().split('&').filter(|member| !member.is_empty() && !member.starts_with("cursor="));
+fn link(uri: &Uri, member: &str, cursor: &str) -> String {
+    let is_other = |pair: &&str| !pair.is_empty() && pair.split_once('=').is_none_or(|(name, _)| name != member);
+    let others = uri.query().unwrap_or_default().split('&').filter(is_other);
     let query: Vec<&str> = others.collect();
     let (path, joint) = (uri.path(), if query.is_empty() { "" } else { "&" });
-    format!("<{path}?{}{joint}cursor={cursor}>; rel=\"next\"", query.join("&"))
+    format!("<{path}?{}{joint}{member}={cursor}>; rel=\"next\"", query.join("&"))
 }
 
 #[cfg(test)]
@@ -120,7 +131,7 @@ mod tests {
     #[test]
     fn the_link_keeps_the_filters() {
         let uri: Uri = "/v1/videos?cursor=old&q=a%26b&limit=5".parse().expect("a uri");
-        assert_eq!(link(&uri, "new"), "</v1/videos?q=a%26b&limit=5&cursor=new>; rel=\"next\"");
-        assert_eq!(link(&"/v1/dead".parse().expect("a uri"), "new"), "</v1/dead?cursor=new>; rel=\"next\"");
+        assert_eq!(link(&uri, "cursor", "new"), "</v1/videos?q=a%26b&limit=5&cursor=new>; rel=\"next\"");
+        assert_eq!(link(&"/v1/dead".parse().expect("a uri"), "cursor", "new"), "</v1/dead?cursor=new>; rel=\"next\"");
     }
 }

@@ -54,6 +54,7 @@ pub(super) static CODES: &[Known] = codes! {
     400 "bad-role" "There is no such role." "Choose admin, author or viewer.";
     400 "bad-subject" "The subject is empty, too long or holds control characters." "Send 1 to 128 characters.";
     400 "bad-title" "The title is too long or holds control characters." "Send at most 200 characters.";
+    400 "bad-webhook-url" "The URL of a webhook is none, is not https, or holds a name, a password or a fragment." "Write https://host/path; http:// needs the setting webhooks.allow_http.";
     400 "conditions-beside-policy" "A link was to be signed with a policy and with other conditions." "Write the conditions into the policy, or leave it out.";
     400 "digest-mismatch" "The body is not the one that its Content-Digest announces." "Send it again.";
     400 "empty-file" "The file is empty." "Choose the recording itself.";
@@ -69,6 +70,7 @@ pub(super) static CODES: &[Known] = codes! {
     400 "part-digest" "A part's SHA-256 is not 64 hexadecimal digits." "Hash the part and write the digest in hexadecimal.";
     400 "part-number" "The upload has no part of this number." "Count from 1 to the upload's number of parts.";
     400 "part-size" "A part does not have the length it must have." "Cut the file by part_size_bytes; only the last part is shorter.";
+    400 "private-address" "A webhook's URL names an address that is not on the public internet." "Use a public one, or have an operator allow its network: the setting webhooks.allow_private.";
     400 "title-with-replaces" "A video keeps its title and its collection when its source is replaced." "Leave them out.";
     400 "too-many-origins" "The video is to be embedded on too many sites." "Name at most 20.";
     400 "trim-order" "The in point does not come before the out point." "Exchange them.";
@@ -110,8 +112,8 @@ pub(super) static CODES: &[Known] = codes! {
     409 "no-private-key" "The signing key was imported without its private key and cannot sign here." "Choose a key that was made here.";
     409 "no-signing-key" "The signing key was revoked this moment." "Try again.";
     409 "not-dead" "The job is no dead letter, or its video was refused or deleted." "Look at the job again.";
-    409 "not-playable" "The video cannot be played yet." "Wait until it is playable; GET /v1/events tells.";
-    409 "not-ready" "Only a video that is ready can be downloaded, replaced or trimmed." "Wait until it is ready; GET /v1/events tells.";
+    409 "not-playable" "The video cannot be played yet." "Wait until it is playable; GET /v1/changes tells.";
+    409 "not-ready" "Only a video that is ready can be downloaded, replaced or trimmed." "Wait until it is ready; GET /v1/changes tells.";
     409 "origin-not-listed" "The video may not be embedded on this site." "Allow it by PUT /v1/videos/{id}/embedding.";
     409 "parts-missing" "Parts have not arrived; `missing` names the first hundred." "Send them, then finish again.";
     409 "reconciling" "A reconciliation runs already." "Wait for its end; GET /v1/storage tells.";
@@ -121,6 +123,7 @@ pub(super) static CODES: &[Known] = codes! {
     409 "upload-ended" "The upload was given up, or its time is over." "Begin a new one.";
     409 "upload-finished" "The upload is finished already." "Use its video.";
     409 "version-gone" "The video was replaced just now." "Ask again.";
+    409 "webhook-disabled" "Nothing is sent to the webhook." "Enable it: all that it has not had is sent then.";
     412 "precondition-failed" "It is not what `If-Match` names: someone changed it, or it cannot be read at all." "Read it again, then decide anew.";
     413 "body-too-large" "The body is larger than the API takes." "Send less at once.";
     413 "file-too-large" "The file is larger than this server takes." "Send a smaller file, or ask the operator.";

@@ -1,7 +1,8 @@
 //! How the ids and words of the domain look in the OpenAPI document. Each list of words is the domain's own, so that the two cannot differ.
 
+use super::webhooks::DELIVERY_STATES;
 use crate::domain::role::Role;
-use crate::domain::{job, replacement, upload, video};
+use crate::domain::{event, job, replacement, upload, video};
 use crate::links::cloudfront::Algorithm;
 use std::borrow::Cow;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
@@ -52,6 +53,10 @@ texts! {
     ReplacementKind: |text| text.enum_values(Some(replacement::Kind::ALL.iter().map(|kind| kind.as_str())));
     /// Where a replacement stands that is not published.
     ReplacementState: |text| text.enum_values(Some(replacement::State::ALL.iter().map(|state| state.as_str())));
+    /// What happened.
+    EventKind: |text| text.enum_values(Some(event::Kind::ALL.iter().map(|kind| kind.as_str())));
+    /// Whether an endpoint has had an event.
+    DeliveryState: |text| text.enum_values(Some(DELIVERY_STATES));
     /// What a signing key computes with.
     AlgorithmWord: |text| text.enum_values(Some(Algorithm::ALL.map(Algorithm::as_str)));
     /// How the player gets at the stream.

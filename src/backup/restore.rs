@@ -159,6 +159,7 @@ async fn obey(catalog: &Catalog, depot: &Depot, opened: &Opened, checked: &Check
             tx.lose_part(path).await?;
         }
         tx.append_audit(&entry("restore", format!("{} {depot}", opened.manifest.id), None)).await?;
+        tx.disable_every_webhook().await?;
         tx.revoke_every_session().await
     })
 }

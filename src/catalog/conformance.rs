@@ -18,6 +18,7 @@ mod text;
 mod uploads;
 mod versions;
 mod videos;
+mod webhooks;
 
 #[path = "../../tests/it/support/postgres.rs"]
 mod postgres_server;

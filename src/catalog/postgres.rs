@@ -19,6 +19,7 @@ static MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0006_idempotency.sql"),
     include_str!("../../migrations/postgres/0007_replacements.sql"),
     include_str!("../../migrations/postgres/0008_downloads.sql"),
+    include_str!("../../migrations/postgres/0010_webhooks.sql"),
 ];
 /// Only one server migrates at a time: the key of an advisory lock.
 const MIGRATION_LOCK: &str = "SELECT CAST(pg_advisory_xact_lock(7238901) AS TEXT) AS locked";
@@ -30,6 +31,9 @@ const ANY_SCHEMA: &str = "SELECT 1 AS one WHERE to_regclass('schema_version') IS
 
 /// The database's clock in epoch milliseconds.
 pub(super) const NOW: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now";
+
+/// Lets one transaction at a time append events, until its commit: the key of an advisory lock.
+pub(super) const EVENTS_IN_ORDER: &str = "SELECT CAST(pg_advisory_xact_lock(7238902) AS TEXT) AS locked";
 
 /// Claims the next job; see the SQLite twin for the arguments.
 pub(super) const CLAIM: &str =

@@ -30,6 +30,14 @@ impl Tx {
         self.execute("UPDATE playback_sessions SET revoked_at = $1 WHERE revoked_at IS NULL", args![now]).await
     }
 
+    /// Sends nothing to any endpoint until somebody enables it: the house that the backup was taken of may still tell them itself, and they have had
+    /// what happened after it was taken.
+    pub async fn disable_every_webhook(&mut self) -> Result<u64> {
+        let now = self.now().await?;
+        let sql = "UPDATE webhooks SET disabled_at = $1, disabled_why = 'restored' WHERE disabled_at IS NULL";
+        self.execute(sql, args![now]).await
+    }
+
     /// Counts a part of an open upload as not received: its blob is not there. The client sends it again.
     pub async fn lose_part(&mut self, blob: &str) -> Result<()> {
         let sql = "UPDATE upload_parts SET blob = NULL, md5 = NULL, received_at = NULL WHERE blob = $1

@@ -23,6 +23,7 @@ static MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0006_idempotency.sql"),
     include_str!("../../migrations/sqlite/0007_replacements.sql"),
     include_str!("../../migrations/sqlite/0008_downloads.sql"),
+    include_str!("../../migrations/sqlite/0010_webhooks.sql"),
 ];
 
 /// The database's clock in epoch milliseconds.

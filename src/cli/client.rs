@@ -12,6 +12,7 @@ pub mod sessions;
 mod sse;
 pub mod storage;
 mod transport;
+pub mod webhooks;
 
 use super::connection::{Connection, Endpoint};
 use super::failure::Failure;
@@ -127,7 +128,7 @@ impl Client {
 
     /// The changes of one video, its current state first.
     pub async fn events(&self, video: &VideoId) -> Result<Events, Failure> {
-        let url = format!("v1/events?video={video}");
+        let url = format!("v1/changes?video={video}");
         let request = self.request(Method::GET, &url)?.header(ACCEPT, "text/event-stream");
         let opened = tokio::time::timeout(CALL_TIMEOUT, self.send_unlimited(request)).await;
         opened.unwrap_or_else(|_| Err(timed_out())).map(Events::new)

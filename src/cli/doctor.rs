@@ -9,6 +9,7 @@ mod reconcile;
 mod sandbox;
 mod storage;
 mod tls;
+mod webhooks;
 
 use super::client::Client;
 use super::connection::{Connection, Environment};

@@ -35,6 +35,7 @@ pub(super) struct Raw {
     embedding: RawEmbedding,
     tokens: RawTokens,
     signing: super::signing::RawSigning,
+    webhooks: super::webhooks::Raw,
     backup: RawBackup,
     log: RawLog,
 }
@@ -132,6 +133,7 @@ impl Raw {
             embedding: self.embedding.check()?,
             token_lifetime: duration("tokens.lifetime", &self.tokens.lifetime, Duration::from_secs(60))?,
             signing: self.signing.check()?,
+            webhooks: self.webhooks.check()?,
             backup: self.backup.check()?,
             log: self.log.check()?,
         })

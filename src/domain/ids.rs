@@ -71,6 +71,10 @@ id!(/// One comparison of blobs and rows.
     ReconciliationId);
 id!(/// One backup of a house.
     SnapshotId);
+id!(/// An endpoint that events are sent to.
+    WebhookId);
+id!(/// One event on its way to one endpoint.
+    DeliveryId);
 
 fn is_id(text: &str) -> bool {
     text.len() == DIGITS && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))

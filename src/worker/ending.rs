@@ -38,7 +38,7 @@ impl Ending<'_> {
     async fn try_refuse(&self, refusal: &Refusal) -> Result<()> {
         let (lease, video) = (Lease::of(self.job), &self.job.video);
         let keep_ms = i64::try_from(self.keep_refused.as_millis()).unwrap_or(i64::MAX);
-        let payload = serde_json::json!({"code": refusal.code, "message": refusal.message}).to_string();
+        let payload = serde_json::json!({"code": refusal.code}).to_string();
         transaction!(self.catalog, |tx| {
             let purge_at = tx.now().await?.saturating_add(keep_ms);
             tx.settle(&lease).await?;

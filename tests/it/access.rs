@@ -89,8 +89,8 @@ impl House {
             route(post, "/v1/signing-keys/K1/activate".into(), none.clone(), (403, 403)),
             route(delete, "/v1/signing-keys/K1".into(), none.clone(), (403, 403)),
             route(post, "/v1/signed-links".into(), json!({"url": "https://h.example/x", "expires_at": 1_900_000_000_000_i64}), (403, 403)),
-            route(get, "/v1/events".into(), none.clone(), (200, 200)),
-            route(get, format!("/v1/events?video={refused}"), none.clone(), (404, 404)),
+            route(get, "/v1/changes".into(), none.clone(), (200, 200)),
+            route(get, format!("/v1/changes?video={refused}"), none.clone(), (404, 404)),
             route(get, "/v1/jobs".into(), none.clone(), (403, 200)),
             route(get, "/v1/quotas".into(), none.clone(), (200, 200)),
             route(get, "/v1/quotas/users/ada".into(), none.clone(), (403, 403)),
@@ -128,6 +128,25 @@ impl House {
         ]
     }
 
+    /// What happened, and where it is sent.
+    fn routes_of_events() -> Vec<Route> {
+        let none = Value::Null;
+        let hook = format!("/v1/webhooks/{NO_ID}");
+        let route = |method: Method, path: String, body: Value, status| Route { method, path, body, viewer: status, author: status };
+        vec![
+            route(Method::GET, "/v1/events".into(), none.clone(), 200),
+            route(Method::GET, "/v1/events/stream".into(), none.clone(), 200),
+            route(Method::GET, "/v1/webhooks".into(), none.clone(), 403),
+            route(Method::POST, "/v1/webhooks".into(), json!({"url": "https://h.example/"}), 403),
+            route(Method::GET, hook.clone(), none.clone(), 403),
+            route(Method::PATCH, hook.clone(), json!({"disabled": true}), 403),
+            route(Method::DELETE, hook.clone(), none.clone(), 403),
+            route(Method::GET, format!("{hook}/deliveries"), none.clone(), 403),
+            route(Method::POST, format!("{hook}/deliveries/{NO_ID}/redeliver"), none.clone(), 403),
+            route(Method::POST, format!("{hook}/test"), none, 403),
+        ]
+    }
+
     /// See [`refusals`].
     async fn refusals(&self, least: i64) -> i64 {
         refusals(&self.server, least).await
@@ -162,7 +181,8 @@ async fn every_route_refuses_whom_it_must() {
     let server = &house.server;
     let (viewer, author) = (server.token("viewer", "vera"), server.token("author", "otto"));
     let mut refused = 0;
-    for Route { method, path, body, viewer: to_viewer, author: to_author } in house.routes().into_iter().chain(house.routes_of_versions()) {
+    let routes = house.routes().into_iter().chain(house.routes_of_versions()).chain(House::routes_of_events());
+    for Route { method, path, body, viewer: to_viewer, author: to_author } in routes {
         problem(server.anonymous().send(method.clone(), &path, &body).await, 401, "token-missing").await;
         problem(server.client(&tampered(&viewer)).send(method.clone(), &path, &body).await, 401, "token-signature").await;
         problem(server.client("nonsense").send(method.clone(), &path, &body).await, 401, "token-malformed").await;
@@ -186,7 +206,7 @@ fn kept(path: &str, status: u16) -> &'static str {
     match path {
         _ if status != 200 => "no-store",
         _ if path.ends_with("/poster") => "private, no-cache",
-        "/v1/events" => "no-cache",
+        "/v1/changes" | "/v1/events/stream" => "no-cache",
         _ => "no-store",
     }
 }

@@ -32,3 +32,4 @@ mod support;
 mod tls;
 mod trim;
 mod uploads;
+mod webhooks;

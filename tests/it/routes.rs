@@ -118,7 +118,9 @@ fn table() -> Vec<Case> {
         case("POST /v1/signing-keys/{key_pair_id}/activate", &[Word("K1")], admins(404)),
         case("DELETE /v1/signing-keys/{key_pair_id}", &[Word("K1")], admins(404)),
         with(link, case("POST /v1/signed-links", &[], admins(201))),
+        case("GET /v1/changes", &[], ALL),
         case("GET /v1/events", &[], ALL),
+        case("GET /v1/events/stream", &[], ALL),
         case("GET /v1/jobs", &[], [401, 401, 403, 200, 200, 200]),
         case("GET /v1/dead", &[], admins(200)),
         case("GET /v1/dead/{id}", &[Word(NO_ID)], admins(404)),
@@ -150,6 +152,22 @@ fn table_of_versions() -> Vec<Case> {
         with(nowhere, case("PUT /v1/videos/{id}/embedding", &[Processing], hidden(200))),
         with(embed.clone(), case("POST /v1/videos/{id}/embeds", &[Ready], owners(409))),
         with(embed, case("POST /v1/videos/{id}/embeds", &[Processing], hidden(409))),
+    ]
+}
+
+/// Where events are sent.
+fn table_of_webhooks() -> Vec<Case> {
+    use On::Word;
+    let hook = &[Word(NO_ID)];
+    vec![
+        case("GET /v1/webhooks", &[], admins(200)),
+        with(json!({"url": "https://h.example/x"}), case("POST /v1/webhooks", &[], admins(201))),
+        case("GET /v1/webhooks/{id}", hook, admins(404)),
+        with(json!({"disabled": true}), case("PATCH /v1/webhooks/{id}", hook, admins(404))),
+        case("DELETE /v1/webhooks/{id}", hook, admins(404)),
+        case("GET /v1/webhooks/{id}/deliveries", hook, admins(404)),
+        case("POST /v1/webhooks/{id}/deliveries/{delivery}/redeliver", &[Word(NO_ID), Word(NO_ID)], admins(404)),
+        case("POST /v1/webhooks/{id}/test", hook, admins(404)),
     ]
 }
 
@@ -254,7 +272,7 @@ async fn documented(server: &Server) -> (BTreeSet<String>, BTreeSet<String>) {
 async fn every_operation_gives_everyone_exactly_this() {
     let house = House::open().await;
     let callers = house.callers();
-    let table: Vec<Case> = table().into_iter().chain(table_of_versions()).chain(table_of_sessions()).collect();
+    let table: Vec<Case> = table().into_iter().chain(table_of_versions()).chain(table_of_sessions()).chain(table_of_webhooks()).collect();
     let (documented, open) = documented(&house.server).await;
     let tabled: BTreeSet<String> = table.iter().map(|case| case.operation.to_owned()).collect();
     assert_eq!(tabled, documented, "tests/it/routes.rs has a line for every operation");

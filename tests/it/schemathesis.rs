@@ -27,7 +27,7 @@ async fn configuration(server: &Server) -> PathBuf {
     let upload = begun["upload"].as_str().expect("an id");
     let operation = |path: &str, id: &str| format!("[[operations]]\ninclude-path = \"{path}\"\nparameters = {{ id = [\"{id}\"] }}\n");
     let mut text = format!(
-        "[headers]\nAuthorization = \"Bearer {}\"\n\n[[operations]]\ninclude-path = \"/v1/events\"\nenabled = false\n",
+        "[headers]\nAuthorization = \"Bearer {}\"\n\n[[operations]]\ninclude-path = \"/v1/changes\"\nenabled = false\n\n[[operations]]\ninclude-path = \"/v1/events/stream\"\nenabled = false\n",
         server.admin_token()
     );
     // What deletes them is asked about others, or the rest would find nothing.

@@ -1,7 +1,8 @@
-//! The event stream of a video, typed.
+//! Event streams, typed: the changes of a video, and the log of events.
 
 use super::answers::Video;
 use super::sse::{Message, Parser};
+use super::webhooks::LoggedEvent;
 use crate::cli::failure::Failure;
 use reqwest::Response;
 use std::collections::VecDeque;
@@ -19,27 +20,64 @@ pub enum Event {
     Removed,
 }
 
+/// The changes of a video.
+#[derive(Debug)]
+pub struct Events(Messages);
+
+/// The log of events, as it grows.
+#[derive(Debug)]
+pub struct Log(Messages);
+
 /// An open event stream.
 #[derive(Debug)]
-pub struct Events {
+struct Messages {
     response: Response,
     parser: Parser,
     waiting: VecDeque<Message>,
 }
 
 impl Events {
-    /// The events of an answer to `GET /v1/events`.
+    /// The events of an answer to `GET /v1/changes`.
     pub(super) fn new(response: Response) -> Self {
-        Self { response, parser: Parser::default(), waiting: VecDeque::new() }
+        Self(Messages::new(response))
     }
 
     /// The next event. Every end of the stream is a retryable failure: connect again and the current state comes first.
     pub async fn next(&mut self) -> Result<Event, Failure> {
         loop {
-            while let Some(message) = self.waiting.pop_front() {
-                if let Some(event) = understand(&message)? {
-                    return Ok(event);
-                }
+            if let Some(event) = understand(&self.0.next().await?)? {
+                return Ok(event);
+            }
+        }
+    }
+}
+
+impl Log {
+    /// The events of an answer to `GET /v1/events/stream`.
+    pub(super) fn new(response: Response) -> Self {
+        Self(Messages::new(response))
+    }
+
+    /// The next event. Every end of the stream is a retryable failure: connect again, after the last event's cursor.
+    pub async fn next(&mut self) -> Result<LoggedEvent, Failure> {
+        loop {
+            let message = self.0.next().await?;
+            if message.event != "alive" {
+                return serde_json::from_str(&message.data).map_err(|error| misunderstood(&error));
+            }
+        }
+    }
+}
+
+impl Messages {
+    fn new(response: Response) -> Self {
+        Self { response, parser: Parser::default(), waiting: VecDeque::new() }
+    }
+
+    async fn next(&mut self) -> Result<Message, Failure> {
+        loop {
+            if let Some(message) = self.waiting.pop_front() {
+                return Ok(message);
             }
             let chunk = tokio::time::timeout(SILENCE_LIMIT, self.response.chunk()).await;
             let bytes = chunk.map_err(|_| broken())?.map_err(|_| broken())?.ok_or_else(broken)?;
@@ -52,11 +90,15 @@ fn understand(message: &Message) -> Result<Option<Event>, Failure> {
     match message.event.as_str() {
         "video" => match serde_json::from_str(&message.data) {
             Ok(video) => Ok(Some(Event::Changed(video))),
-            Err(error) => Err(super::protocol(&format!("an event could not be understood ({error})"))),
+            Err(error) => Err(misunderstood(&error)),
         },
         "removed" => Ok(Some(Event::Removed)),
         _ => Ok(None),
     }
+}
+
+fn misunderstood(error: &serde_json::Error) -> Failure {
+    super::protocol(&format!("an event could not be understood ({error})"))
 }
 
 fn broken() -> Failure {

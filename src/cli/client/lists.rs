@@ -2,10 +2,11 @@
 
 use super::answers::{DeadLetter, Job, Quota, S3Credential, Video};
 use super::sessions::PlaybackSession;
+use super::webhooks::{Deliveries, Webhooks};
 use super::{Client, PAGE, protocol, with_query};
 use crate::cli::failure::Failure;
 use crate::domain::collection::Name;
-use crate::domain::ids::VideoId;
+use crate::domain::ids::{VideoId, WebhookId};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,8 @@ pages!(
     Quotas of quotas,
     S3Credentials of credentials,
     PlaybackSessions of sessions,
+    Webhooks of webhooks,
+    Deliveries of deliveries,
 );
 
 /// Videos, newest first.
@@ -163,6 +166,17 @@ impl Client {
     /// The playback sessions of a video.
     pub async fn playback_sessions(&self, video: &VideoId) -> Result<PlaybackSessions, Failure> {
         self.whole(&format!("v1/videos/{video}/playback-sessions"), Vec::new()).await
+    }
+
+    /// Where events are sent.
+    pub async fn webhooks(&self) -> Result<Webhooks, Failure> {
+        self.whole("v1/webhooks", Vec::new()).await
+    }
+
+    /// At most `most` deliveries to an endpoint, newest first, all or those in a state.
+    pub async fn deliveries(&self, webhook: &WebhookId, state: Option<&str>, most: u32) -> Result<Deliveries, Failure> {
+        let state = state.map(|state| ("state", state.to_owned()));
+        self.beginning(&format!("v1/webhooks/{webhook}/deliveries"), state.into_iter().collect(), most).await
     }
 
     async fn whole<P: Page>(&self, path: &str, query: Vec<(&str, String)>) -> Result<P, Failure> {

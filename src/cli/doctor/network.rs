@@ -1,6 +1,6 @@
 //! Ports and the server behind them.
 
-use super::{Check, clock, storage};
+use super::{Check, clock, storage, webhooks};
 use crate::cli::client::Client;
 use crate::cli::connection::Connection;
 use crate::cli::failure::Failure;
@@ -75,6 +75,7 @@ pub(super) async fn examine_server(connection: Result<Connection, Failure>) -> V
     }];
     checks.extend(theirs.map(|theirs| clock::examine_drift(SystemTime::now(), theirs)));
     checks.extend(storage::examine(&client).await);
+    checks.extend(webhooks::examine(&client).await);
     checks
 }
 

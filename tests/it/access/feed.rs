@@ -20,7 +20,7 @@ struct Feed {
 
 impl Feed {
     async fn open(client: &Client) -> Self {
-        let response = client.send(Method::GET, "/v1/events", &Value::Null).await;
+        let response = client.send(Method::GET, "/v1/changes", &Value::Null).await;
         assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, "text/event-stream"));
         Self { response, text: String::new(), opened: Instant::now() }
     }
@@ -63,7 +63,7 @@ async fn a_feed_ends_with_its_token() {
     let client = server.client(issued["token"].as_str().expect("a token"));
     let mut feed = Feed::open(&client).await;
     while feed.more().await {}
-    problem(client.send(Method::GET, "/v1/events", &Value::Null).await, 401, "token-expired").await;
+    problem(client.send(Method::GET, "/v1/changes", &Value::Null).await, 401, "token-expired").await;
 }
 
 /// Tier: `make test`. invariant 9: who could not see a video does not hear of its end.

@@ -19,7 +19,7 @@ const PATHS: [&str; 40] = [
     "/v1/{}",
     "/v1/dead/{}",
     "/v1/dead/{}/redrive",
-    "/v1/events?video={}",
+    "/v1/changes?video={}",
     "/v1/jobs?state={}",
     "/v1/session/{}",
     "/v1/tokens",

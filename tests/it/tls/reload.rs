@@ -37,7 +37,7 @@ async fn a_new_certificate_is_taken_up_and_a_broken_one_is_not() {
 
     let (mut kept, _) = shown(server.address(), NAME).await;
     let client = authority.client().resolve(NAME, server.address()).build().expect("a client");
-    let events = client.get(format!("https://{NAME}:{}/v1/events", server.address().port())).bearer_auth(server.admin_token());
+    let events = client.get(format!("https://{NAME}:{}/v1/changes", server.address().port())).bearer_auth(server.admin_token());
     let mut events = events.send().await.expect("a stream");
     assert_eq!(events.version(), Version::HTTP_2);
 

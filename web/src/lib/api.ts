@@ -141,7 +141,7 @@ export const playback = (video: string) => call(client.POST('/v1/videos/{id}/pla
 export const download = (video: string, rendition: string) =>
   call(client.POST('/v1/videos/{id}/downloads', { ...of(video), body: { rendition } }));
 export const posterUrl = (video: string) => `/v1/videos/${id(video)}/poster`;
-export const eventsUrl = (video?: string) => (video ? `/v1/events?video=${id(video)}` : '/v1/events');
+export const eventsUrl = (video?: string) => (video ? `/v1/changes?video=${id(video)}` : '/v1/changes');
 
 /** A page of the S3 access keys. */
 export const s3Credentials = (cursor?: string) => call(client.GET('/v1/s3-credentials', { params: { query: { limit: 100, cursor } } }));

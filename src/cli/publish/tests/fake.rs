@@ -204,7 +204,7 @@ fn router(shared: Shared) -> Router {
         .route("/v1/uploads/{id}/finish", post(finish))
         .route("/v1/videos/{id}", get(video))
         .route("/v1/videos/{id}/playback", post(playback))
-        .route("/v1/events", get(events))
+        .route("/v1/changes", get(events))
         .route("/parts/{number}", put(part))
         .with_state(shared)
 }

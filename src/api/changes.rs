@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use utoipa::IntoParams;
 
 /// With nothing else to tell, the stream says so often that it is there.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -48,10 +48,10 @@ struct Listener {
 /// Server-sent events: `video` with a Video whenever one changes that the caller may see, `removed` with `{video}` when one is gone. Nothing
 /// is replayed: load the list after connecting. The stream ends with the token, and when changes were missed: connect again, load again.
 /// `alive` comes whenever there was nothing to tell for 15 seconds: a stream that says nothing for longer has broken unnoticed.
-#[utoipa::path(get, path = "/events", operation_id = "follow_events", tag = "videos", params(Filter),
+#[utoipa::path(get, path = "/changes", operation_id = "follow_changes", tag = "videos", params(Filter),
     responses((status = OK, description = "The stream.", body = String, content_type = "text/event-stream")),
     extensions(("x-problems" = json!(["malformed-id", "not-found"]))))]
-pub(super) async fn events(
+pub(super) async fn follow(
     Api(api): Api<State>,
     SignedIn { caller, access }: SignedIn,
     Query(filter): Query<Filter>,
