@@ -29,7 +29,7 @@ pub struct Event {
 pub enum Audience {
     /// All.
     Everyones,
-    /// Those for viewers, of videos that are or were ready; and all of the videos of this owner, if one is named.
+    /// Those for viewers, of videos that can be watched, or were ready before they were deleted; and all of the videos of this owner, if one is named.
     Viewer(Option<String>),
 }
 
@@ -113,7 +113,8 @@ impl Catalog {
     pub async fn read_events(&self, reading: &Reading) -> Result<Vec<Event>> {
         let sql = "SELECT * FROM events WHERE seq > $1 AND ($2 IS NULL OR $2 LIKE '% ' || kind || ' %')
             AND ($3 = 1 OR EXISTS (SELECT 1 FROM videos WHERE videos.id = events.video_id AND (videos.owner = $4
-                OR ($5 LIKE '% ' || events.kind || ' %' AND (videos.state = 'ready' OR (videos.state = 'deleted' AND videos.ready_at IS NOT NULL))))))
+                OR ($5 LIKE '% ' || events.kind || ' %' AND (videos.state = 'ready'
+                    OR (videos.state = 'processing' AND videos.playable_at IS NOT NULL) OR (videos.state = 'deleted' AND videos.ready_at IS NOT NULL))))))
             ORDER BY seq LIMIT $6";
         let kinds = (!reading.kinds.is_empty()).then(|| listed(reading.kinds.iter().copied()));
         let (everyones, owner) = match &reading.audience {

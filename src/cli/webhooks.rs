@@ -254,7 +254,12 @@ mod tests {
             Webhook { failing_since: Some(0), events: vec!["video.ready".into()], ..serde_json::from_str(answer).expect("a webhook") };
         let disabled =
             Webhook { disabled_at: Some(0), disabled_why: Some("gone".into()), ..serde_json::from_str(answer).expect("a webhook") };
-        insta::assert_snapshot!(table(&[working, failing, disabled]), @"");
+        insta::assert_snapshot!(table(&[working, failing, disabled]), @r"
+        WEBHOOK                           STATE                                    PENDING  EVENTS       URL
+        0123456789abcdef0123456789abcdef  working                                  3        all          https://h/
+        0123456789abcdef0123456789abcdef  failing since 1970-01-01 00:00:00 UTC    3        video.ready  https://h/
+        0123456789abcdef0123456789abcdef  disabled (gone) 1970-01-01 00:00:00 UTC  3        all          https://h/
+        ");
     }
 
     #[test]
