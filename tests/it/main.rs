@@ -14,6 +14,7 @@ mod edge;
 mod embed;
 mod full_disk;
 mod fuzzed;
+mod growing;
 mod house;
 mod idempotency;
 mod inbox;
