@@ -8,6 +8,7 @@ use theatrum_media::copy::{self, Look};
 use theatrum_media::crypt::{BLOCK_BYTES, ContentKey, initial_vector};
 use theatrum_media::nal::{Filter, Head, head};
 use theatrum_media::plan::Plan;
+use theatrum_media::playlist::{is_growing, segments_listed};
 use theatrum_media::probe::{
     BOX_HEAD_BYTES, Chosen, Container, Demuxer, Facts, HEAD_BYTES, Index, PacketScan, Packets, Points, StreamReport, box_head, sniff,
 };
@@ -64,7 +65,7 @@ fn plan_of_index(stream: u32, packets: Packets, level: Option<u8>) {
     let Ok(mut facts) = Facts::new(container, FILE_BYTES, &report, packets) else { return };
     if let (Some(video), Some(level)) = (&mut facts.video, level) {
         let groups = copy::groups(&pictures, |at| pictures[at].key);
-        video.look = groups.map(|groups| Look { groups, level }).ok_or(copy::Obstacle::Idrs);
+        video.look = groups.map(|groups| Look { groups, level, codec: String::new() }).ok_or(copy::Obstacle::Idrs);
     }
     check_plan(&facts);
 }
@@ -121,7 +122,7 @@ fn check_one(plan: &Plan) {
     let ends = || plan.segments.iter().map(|segment| segment.end_ticks);
     assert_eq!(plan.segments.first().map(|segment| segment.start_ticks), Some(0));
     assert!(plan.segments.iter().skip(1).map(|segment| segment.start_ticks).eq(ends().take(plan.segments.len() - 1)), "no gap, no overlap");
-    assert_eq!(ends().last(), Some(plan.duration_ticks));
+    assert_eq!(ends().next_back(), Some(plan.duration_ticks));
     let _ = (plan.most_bytes(), plan.duration_ms());
     let mut commands: Vec<Vec<String>> = plan.audio.iter().map(|audio| audio_argv(plan, audio, SOURCE, SINK)).collect();
     if let Some(video) = &plan.video {
@@ -265,5 +266,6 @@ pub fn playlists(data: &[u8]) {
         assert!(!findings.is_empty());
         assert!(findings.iter().all(|finding| !finding.to_string().is_empty()));
     }
-    let _ = InitFacts::read(boxes);
+    let _ = (InitFacts::read(boxes), is_growing(master.as_bytes()));
+    assert!(segments_listed(playlist.as_bytes()) <= playlist.len());
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cmaf::Init;
-use crate::playlist::{AudioEntry, MediaPlaylist, Rates, VideoEntry, master};
+use crate::playlist::{AudioEntry, MediaPlaylist, PlaylistType, Rates, VideoEntry, master};
 use crate::time::Rational;
 
 /// Sets of High profile, level 3.1, as `avcC` holds them (ISO/IEC 14496-15 §5.3.3.1).
@@ -48,7 +48,7 @@ impl Made {
         };
         let entries = [entry(&pictures[0], (640, 360)), entry(&pictures[1], (1280, 720))];
         let audio = AudioEntry { uri: SOUND, rates: rates(&sound), codec: "mp4a.40.2" };
-        let mut master = master(&entries, Some(&audio)).unwrap();
+        let mut master = master(&entries, Some(&audio), PlaylistType::Vod).unwrap();
         if !master.contains("I-FRAME") {
             master += "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=90000,CODECS=\"avc1.64001f\",RESOLUTION=640x360,URI=\"iframes.m3u8\"\n";
         }
@@ -96,7 +96,13 @@ impl MadeRendition {
 
 fn playlist() -> String {
     let segments: Vec<_> = (0..SEGMENTS).map(|number| (SEGMENT_S as i64 * 90_000, format!("{number:06}-1.m4s"))).collect();
-    let playlist = MediaPlaylist { init_uri: "init-1.mp4", segments: &segments, key_period: Some(10), target_duration_s: SEGMENT_S };
+    let playlist = MediaPlaylist {
+        init_uri: "init-1.mp4",
+        segments: &segments,
+        key_period: Some(10),
+        target_duration_s: SEGMENT_S,
+        playlist_type: PlaylistType::Vod,
+    };
     playlist.write().unwrap()
 }
 
@@ -251,7 +257,7 @@ fn sound_alone_and_pictures_alone_are_right_too() {
     let mut made = Made::new();
     made.renditions.drain(..2);
     let audio = AudioEntry { uri: SOUND, rates: rates(&made.renditions[0]), codec: "mp4a.40.2" };
-    made.master = master(&[], Some(&audio)).unwrap();
+    made.master = master(&[], Some(&audio), PlaylistType::Vod).unwrap();
     assert_eq!(made.check(), []);
 }
 
