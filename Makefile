@@ -1,6 +1,6 @@
 # Each target is a script of its own: read scripts/NAME to see what it does. Variables given to make reach it as environment.
 
-.PHONY: help demo build test test-all soak bench fmt lint setup
+.PHONY: help demo build test test-all soak fuzz bench fmt lint setup
 
 help: ## what you can type here
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1\t/p' Makefile | expand -t 20
@@ -19,6 +19,9 @@ test-all: ## the same, with every sample and every kill point; takes long
 
 soak: ## publish while the server is killed at random, for SOAK_MINUTES (10)
 	@scripts/soak
+
+fuzz: ## every fuzz target for FUZZ_MINUTES (10); TARGETS="nal probe" for some
+	@scripts/fuzz
 
 bench: ## publish times against hand-tuned ffmpeg, medians of RUNS (5)
 	@scripts/bench

@@ -4,3 +4,4 @@ mod bad;
 mod decode;
 mod good;
 mod secrets;
+mod traced;

@@ -92,6 +92,7 @@ fn browsers(urls: &Value) {
         let player = result["player"].as_str().expect("a name");
         println!("{player}: at {} s, {} pictures", result["time"], result["frames"]);
         assert_eq!(result["problems"], json!([]), "{player}");
+        assert_eq!(result["ended"], true, "{player}: no `ended` event");
         assert!(result["time"].as_f64().expect("seconds") > f64::from(SECONDS) - 0.5, "{player}: {}", result["time"]);
         assert_eq!(result["cookies"], 0, "{player}");
         let requests: Vec<&str> =
@@ -114,6 +115,7 @@ fn mpv(url: &str) {
     let positions = said.split("at ").filter_map(|text| text.split_once(" s,")?.0.parse::<f64>().ok());
     let last = positions.fold(0.0, f64::max);
     println!("mpv: at {last} s");
+    assert!(said.contains("Exiting... (End of file)"), "mpv did not come to the end: {said}");
     assert!(last > f64::from(SECONDS) - 1.0, "mpv ended at {last} s: {said}");
 }
 

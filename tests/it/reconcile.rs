@@ -89,6 +89,7 @@ async fn what_is_nobodys_is_swept_and_what_is_missing_is_told() {
     // And now a loss.
     let lost = first_of(&server.data().join("blobs").join(&version).join("audio"), ".m4s");
     fs::remove_file(&lost).expect("a segment");
+    server.spoiled();
     let told = server.cli(&["doctor", "--reconcile", "--apply"]);
     let text = String::from_utf8(told.stdout).expect("text");
     assert_eq!(told.status.code(), Some(1), "{text}");

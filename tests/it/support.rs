@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod chance;
+pub mod checklist;
 pub mod clips;
 pub mod http;
 pub mod intact;

@@ -75,12 +75,12 @@ async function play(browser, name) {
   }, RATE);
   await page.evaluate(`(${object(start)})(document.querySelector('video'), ${JSON.stringify(url.href)}, window.fail)`);
   await page.waitForFunction(() => window.hasEnded, undefined, { timeout: patienceMs }).catch((error) => problems.push(String(error)));
-  const { time, frames } = await page.locator('video').evaluate((video) => ({
-    time: video.currentTime, frames: video.getVideoPlaybackQuality().totalVideoFrames,
+  const { ended, time, frames } = await page.locator('video').evaluate((video) => ({
+    ended: window.hasEnded === true && video.ended, time: video.currentTime, frames: video.getVideoPlaybackQuality().totalVideoFrames,
   }));
   const cookies = (await context.cookies()).length;
   await context.close();
-  return { player: name, ended: problems.length === 0, time, frames, cookies, problems, requests };
+  return { player: name, ended, time, frames, cookies, problems, requests };
 }
 
 /** A method's text as a function's. */

@@ -14,6 +14,7 @@ mod video;
 pub use audio::{AudioPackager, EncodedAudio};
 pub use init::Init;
 pub use progressive::{Layout, Piece, SegmentHead, Track};
+pub(crate) use reader::audio_specific_config;
 pub use reader::{FragmentReader, Sample, TrackConfig};
 pub use video::{EncodedVideo, VideoPackager};
 

@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod boxes;
+pub mod checklist;
 pub mod cmaf;
 pub mod command;
 pub mod copy;

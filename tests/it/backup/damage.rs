@@ -63,6 +63,7 @@ async fn every_flipped_bit_is_named() {
     let said = drill.refused(&server, "restore", &[]);
     assert!(said.contains(".m4s") && said.contains("--accept-damage"), "{said}");
     let partly = answer(drill.run(&server, "restore", &["--accept-damage"]));
+    server.spoiled();
     assert_eq!(partly["damaged"].as_array().map(Vec::len), Some(1), "{partly}");
     server.restart(&[]);
     assert_eq!(server.get(&format!("/v1/videos/{video}")).await["state"], "ready", "the rest is there");
@@ -82,6 +83,7 @@ async fn a_rotten_house_is_told_so() {
     rotten.iter().for_each(|path| flip(&blobs.join(path), |length| length / 2));
     let missing = find(".m4s")[1].clone();
     fs::remove_file(blobs.join(&missing)).expect("removed");
+    server.spoiled();
     let output = drill.run(&server, "backup", &[]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");

@@ -64,7 +64,7 @@ fn expectations() -> Vec<(PathBuf, String)> {
 }
 
 /// Publishes a file that must come to its end in time; gives the line of `--json`.
-fn publish_within(server: &Server, file: &Path) -> Value {
+pub fn publish_within(server: &Server, file: &Path) -> Value {
     let mut command = server.command(&["publish", "--json"]);
     let mut child = command.arg(file).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the command line runs");
     let begun = Instant::now();

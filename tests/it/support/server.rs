@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_theatrum");
@@ -18,6 +19,7 @@ pub struct Server {
     child: Option<Child>,
     /// Its data folder, if that is a file system of its own.
     pub disk: Option<SmallDisk>,
+    is_spoiled: AtomicBool,
 }
 
 impl Server {
@@ -40,7 +42,7 @@ impl Server {
         let own = [("THEATRUM_PROCESSING__KEEP_REFUSED", "0"), ("THEATRUM_STORAGE__RESERVE_BYTES", "0")];
         let mut own: Vec<_> = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         own.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        Self { folder, variables: own, child: None, disk: None }
+        Self { folder, variables: own, child: None, disk: None, is_spoiled: AtomicBool::new(false) }
     }
 
     /// As [`Server::prepare`], with its data on a disk of `size_bytes`.
@@ -123,6 +125,11 @@ impl Server {
     /// What it logged in all its lives.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Says that the test damages what is published; else [`super::checklist`] is gone through when the server goes.
+    pub fn spoiled(&self) {
+        self.is_spoiled.store(true, Relaxed);
     }
 
     /// Its process id.
@@ -254,6 +261,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         // The server before its disk.
         self.kill();
+        if !self.is_spoiled.load(Relaxed) && !std::thread::panicking() {
+            super::checklist::assert_published(&self.data());
+        }
     }
 }
 

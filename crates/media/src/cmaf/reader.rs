@@ -189,7 +189,7 @@ fn trex(moov: Cursor<'_>) -> Option<Defaults> {
 }
 
 /// Descends through ES, decoder configuration and decoder specific descriptors (ISO/IEC 14496-1 §7.2.6).
-fn audio_specific_config(mut esds: Cursor<'_>) -> Option<Vec<u8>> {
+pub(crate) fn audio_specific_config(mut esds: Cursor<'_>) -> Option<Vec<u8>> {
     esds.take(4)?;
     let mut es = descriptor(&mut esds, 3)?;
     es.take(3)?;

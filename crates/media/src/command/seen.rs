@@ -30,11 +30,13 @@ impl SeenReader {
     /// Takes the next bytes, cut anywhere.
     pub fn push(&mut self, bytes: &[u8]) {
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
-            if self.line.len() + part.len() <= MAX_LINE_BYTES {
-                self.line.extend_from_slice(part);
-            }
+            // One octet more than is looked at marks a line as too long, wherever it was cut.
+            let room = (MAX_LINE_BYTES + 1).saturating_sub(self.line.len());
+            self.line.extend_from_slice(&part[..part.len().min(room)]);
             if part.ends_with(b"\n") {
-                self.take_line();
+                if self.line.len() <= MAX_LINE_BYTES {
+                    self.take_line();
+                }
                 self.line.clear();
             }
         }
@@ -87,6 +89,12 @@ mod tests {
             let mut reader = SeenReader::default();
             text.as_bytes().chunks(step).for_each(|bytes| reader.push(bytes));
             assert_eq!(reader.seen(), Seen { pictures: 2, first_ticks: Some(0) });
+        }
+        let long = format!("0, 1, 2,{}\n", " ".repeat(MAX_LINE_BYTES));
+        for step in [1, 7, 1000] {
+            let mut reader = SeenReader::default();
+            long.as_bytes().chunks(step).for_each(|bytes| reader.push(bytes));
+            assert_eq!(reader.seen().pictures, 0, "too long a line is none, not the part of it that fits");
         }
     }
 }

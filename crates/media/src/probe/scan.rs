@@ -85,9 +85,9 @@ impl PacketScan {
     /// Takes the next bytes of ffprobe's stdout, cut anywhere.
     pub fn push(&mut self, bytes: &[u8]) {
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
-            if self.line.len() + part.len() <= MAX_LINE_BYTES {
-                self.line.extend_from_slice(part);
-            }
+            // One octet more than is kept marks a line as too long, wherever it was cut.
+            let room = (MAX_LINE_BYTES + 1).saturating_sub(self.line.len());
+            self.line.extend_from_slice(&part[..part.len().min(room)]);
             if part.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.line);
                 self.take_line(&line);
@@ -106,7 +106,7 @@ impl PacketScan {
     }
 
     fn take_line(&mut self, line: &[u8]) {
-        let Ok(line) = std::str::from_utf8(line) else { return };
+        let Some(line) = std::str::from_utf8(line).ok().filter(|line| line.len() <= MAX_LINE_BYTES) else { return };
         let mut fields = Fields::default();
         line.trim_end().split('|').filter_map(|field| field.split_once('=')).for_each(|(key, value)| fields.set(key, value));
         let Some(stream) = fields.stream else { return };
@@ -199,6 +199,16 @@ mod tests {
             assert_eq!((packets.video[0].pts, packets.video[0].dts, packets.video[0].key), (Some(10), None, true));
             assert!(packets.video[1].discard && packets.cut_short);
             assert_eq!(packets.audio[&1], AudioSpan { first_pts: 7, start_pts: 7, end_pts: 11, packets: 1, length: 4, pauses: Vec::new() });
+        }
+    }
+
+    #[test]
+    fn too_long_a_line_is_none_wherever_it_is_cut() {
+        let long = format!("stream_index=0|pts=1|{}|duration=9\n", "x".repeat(MAX_LINE_BYTES));
+        for step in [1, 7, 10_000] {
+            let mut scan = PacketScan::new(Chosen { video: Some(0), audio: Vec::new() });
+            long.as_bytes().chunks(step).for_each(|bytes| scan.push(bytes));
+            assert_eq!(scan.finish("").video.len(), 0);
         }
     }
 

@@ -161,12 +161,12 @@ fn evidence(facts: &Facts, video: &VideoFacts, segments: &[Segment]) -> Option<E
     })
 }
 
-/// The first picture of each segment, and the first one after each equal part of about two seconds.
+/// The first picture of each segment, and the first one after each equal part of two seconds, a tenth more at most.
 fn idr_ticks(segments: &[Segment], marks: &[Mark]) -> Vec<i64> {
     let mut times: Vec<i64> = Vec::new();
     for segment in segments {
         let length = segment.duration_ticks();
-        let parts = ((length + IDR_TICKS / 2) / IDR_TICKS).max(1);
+        let parts = ((length + IDR_TICKS * 9 / 10) / IDR_TICKS).max(1);
         for part in 0..parts {
             let wanted = segment.start_ticks + part * length / parts;
             let at = marks.partition_point(|mark| mark.ticks < wanted);
@@ -225,6 +225,18 @@ mod tests {
         assert_eq!(of(5, 2, false), [1, 1, 1, 1, 1]);
         assert_eq!(of(62, 2, false)[..3], [1, 5, 5]);
         assert_eq!(of(61, 2, true), [1, 30, 30]);
+    }
+
+    #[test]
+    fn no_two_idr_pictures_are_more_than_two_seconds_apart_and_a_little() {
+        for (length_ms, idrs) in [(1000, 1), (2002, 1), (2300, 2), (4080, 2), (4670, 3), (6006, 3), (7000, 4)] {
+            let segment = Segment { start_ticks: 0, end_ticks: length_ms * 90, pictures: 1 };
+            let marks: Vec<Mark> = (0..length_ms / 40).map(|at| Mark { ticks: at * 3600, name: at }).collect();
+            let times = idr_ticks(&[segment], &marks);
+            assert_eq!(times.len(), idrs, "{length_ms} ms");
+            let ends = times.iter().skip(1).copied().chain([segment.end_ticks]);
+            assert!(times.iter().zip(ends).all(|(start, end)| end - start <= IDR_TICKS * 11 / 10 + 3600), "{length_ms} ms: {times:?}");
+        }
     }
 
     #[test]

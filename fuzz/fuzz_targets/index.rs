@@ -1,0 +1,5 @@
+//! See [`theatrum_fuzz::media::index`].
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| theatrum_fuzz::media::index(data));
