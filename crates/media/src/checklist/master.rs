@@ -173,11 +173,11 @@ fn pictures_per_second(rendition: &Read<'_>) -> f64 {
     pictures / seconds(rendition).max(f64::EPSILON)
 }
 
-/// Over the segment with the most.
+/// Where its pictures follow one another fastest.
 fn most_per_second(rendition: &Read<'_>) -> f64 {
-    let scale = f64::from(rendition.init.timescale);
-    let rates = rendition.segments.iter().map(|segment| f64::from(segment.samples) * scale / (segment.duration as f64).max(1.0));
-    rates.fold(pictures_per_second(rendition), f64::max)
+    let shortest = rendition.segments.iter().map(|segment| segment.shortest).filter(|&shortest| shortest > 0).min();
+    let most = shortest.map_or(0.0, |shortest| f64::from(rendition.init.timescale) / f64::from(shortest));
+    most.max(pictures_per_second(rendition))
 }
 
 fn seconds(rendition: &Read<'_>) -> f64 {

@@ -14,6 +14,8 @@ pub struct SegmentFacts {
     pub decode_time: u64,
     /// How long its samples last together.
     pub duration: u64,
+    /// How long the shortest of them lasts.
+    pub shortest: u32,
     /// How many there are.
     pub samples: u32,
     /// When the first one shown is.
@@ -67,6 +69,7 @@ impl SegmentFacts {
             sequence: mfhd.u32()?,
             decode_time,
             duration: 0,
+            shortest: u32::MAX,
             samples: 0,
             first_shown: i64::MAX,
             last_shown: i64::MIN,
@@ -94,6 +97,7 @@ impl SegmentFacts {
         self.first_shown = self.first_shown.min(shown);
         self.last_shown = self.last_shown.max(shown);
         self.duration += u64::from(sample.duration);
+        self.shortest = self.shortest.min(sample.duration);
         self.samples += 1;
         Some(())
     }

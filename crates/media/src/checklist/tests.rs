@@ -115,6 +115,7 @@ fn segments(timescale: u64, samples: u64, stored_bytes: u64) -> Vec<SegmentFacts
             sequence: number as u32 + 1,
             decode_time: number * length,
             duration: length,
+            shortest: (length / samples) as u32,
             samples: samples as u32,
             first_shown: start,
             last_shown: start + (length - length / samples) as i64,
