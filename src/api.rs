@@ -34,6 +34,7 @@ mod storage;
 mod stream;
 mod tokens;
 mod uploads;
+mod verifications;
 mod videos;
 
 use crate::audit::{Log, Sink};
@@ -149,6 +150,8 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(quotas::read, quotas::set))
         .routes(routes!(storage::show))
         .routes(routes!(storage::reconcile))
+        .routes(routes!(verifications::list, verifications::begin))
+        .routes(routes!(verifications::show))
         .routes(routes!(signing_keys::create, signing_keys::list))
         .routes(routes!(signing_keys::revoke))
         .routes(routes!(signing_keys::activate))

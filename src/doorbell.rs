@@ -13,12 +13,13 @@ const REMEMBERED_CHANGES: usize = 1024;
 pub struct Doorbell {
     work: Arc<Notify>,
     upkeep: Arc<Notify>,
+    verify: Arc<Notify>,
     changes: broadcast::Sender<VideoId>,
 }
 
 impl Default for Doorbell {
     fn default() -> Self {
-        Self { work: Arc::default(), upkeep: Arc::default(), changes: broadcast::Sender::new(REMEMBERED_CHANGES) }
+        Self { work: Arc::default(), upkeep: Arc::default(), verify: Arc::default(), changes: broadcast::Sender::new(REMEMBERED_CHANGES) }
     }
 }
 
@@ -43,6 +44,17 @@ impl Doorbell {
     /// Returns on a ring, or after `longest`.
     pub async fn wait_upkeep(&self, longest: Duration) {
         let _ = tokio::time::timeout(longest, self.upkeep.notified()).await;
+    }
+
+    /// Says that there may be blobs to verify.
+    pub fn ring_verify(&self) {
+        self.verify.notify_waiters();
+        self.verify.notify_one();
+    }
+
+    /// Returns on a ring, or after `longest`.
+    pub async fn wait_verify(&self, longest: Duration) {
+        let _ = tokio::time::timeout(longest, self.verify.notified()).await;
     }
 
     /// Says that a video's row, or what is derived from it, has changed.

@@ -10,6 +10,7 @@ mod playback;
 mod replacement;
 mod sessions;
 mod signing;
+mod verification;
 
 use crate::audit::{Entry, Log};
 use crate::blobs::{Blobs, Key};

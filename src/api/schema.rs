@@ -1,7 +1,7 @@
 //! How the ids and words of the domain look in the OpenAPI document. Each list of words is the domain's own, so that the two cannot differ.
 
 use crate::domain::role::Role;
-use crate::domain::{job, replacement, upload, video};
+use crate::domain::{job, replacement, upload, verification, video};
 use crate::links::cloudfront::Algorithm;
 use std::borrow::Cow;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
@@ -52,6 +52,14 @@ texts! {
     ReplacementKind: |text| text.enum_values(Some(replacement::Kind::ALL.iter().map(|kind| kind.as_str())));
     /// Where a replacement stands that is not published.
     ReplacementState: |text| text.enum_values(Some(replacement::State::ALL.iter().map(|state| state.as_str())));
+    /// Where a verification stands.
+    VerificationState: |text| text.enum_values(Some(verification::State::ALL.iter().map(|state| state.as_str())));
+    /// What kind of blob a finding is about.
+    FindingPiece: |text| text.enum_values(Some(verification::Piece::ALL.iter().map(|piece| piece.as_str())));
+    /// What is wrong with a blob.
+    FindingProblem: |text| text.enum_values(Some(verification::Problem::ALL.iter().map(|problem| problem.as_str())));
+    /// What became of a finding.
+    FindingOutcome: |text| text.enum_values(Some(verification::Outcome::ALL.iter().map(|outcome| outcome.as_str())));
     /// What a signing key computes with.
     AlgorithmWord: |text| text.enum_values(Some(Algorithm::ALL.map(Algorithm::as_str)));
     /// How the player gets at the stream.

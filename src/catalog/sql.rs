@@ -41,6 +41,7 @@ value_from! {
     &crate::domain::collection::Name => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::access_key::AccessKeyId => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::ids::LinkId => |x| Self::Text(Some(x.as_str().to_owned()));
+    &crate::domain::ids::VerificationId => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::ids::SessionId => |x| Self::Text(Some(x.as_str().to_owned()));
 }
 

@@ -12,6 +12,7 @@ pub mod sessions;
 mod sse;
 pub mod storage;
 mod transport;
+pub mod verifications;
 
 use super::connection::{Connection, Endpoint};
 use super::failure::Failure;

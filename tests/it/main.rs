@@ -33,3 +33,4 @@ mod support;
 mod tls;
 mod trim;
 mod uploads;
+mod verify;
