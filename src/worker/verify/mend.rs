@@ -50,8 +50,13 @@ impl Run<'_> {
     async fn begin(&self, version: &Version, wanted: &[Found]) -> Result<bool> {
         let jobs = self.jobs(version, wanted).await?;
         let (video, id) = (&version.video, &version.id);
-        let (object, names) = (Some(self.row.id.to_string()), (Some(video.to_string()), Some(id.to_string())));
-        let entry = Entry { object, video: names.0, version: names.1, reason: "damaged".to_owned(), ..entry("repair") };
+        let entry = Entry {
+            video: Some(video.to_string()),
+            version: Some(id.to_string()),
+            object: Some(self.row.id.to_string()),
+            reason: "damaged".to_owned(),
+            ..entry("repair")
+        };
         let begun = transaction!(self.state.catalog, |tx| {
             tx.must_play(video, id).await?;
             if tx.has_open_jobs(video, id).await? {
