@@ -91,7 +91,8 @@ fn bar() -> ProgressBar {
 
 fn for_people(verification: &Verification) -> String {
     let Verification { videos, blobs, bytes, found, repaired, skipped, .. } = verification;
-    let mut shown = format!("{blobs} blobs of {videos} videos read, {}", text::size(*bytes));
+    let noun = if *videos == 1 { "video" } else { "videos" };
+    let mut shown = format!("{blobs} blobs of {videos} {noun} read, {}", text::size(*bytes));
     for finding in &verification.findings {
         // Writing to a String cannot fail.
         let _written = write!(shown, "\n{}", told(finding));

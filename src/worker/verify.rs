@@ -140,12 +140,14 @@ impl<'a> Run<'a> {
         tracing::info!(verification = %self.row.id, repairs = self.row.repairs, after = ?self.row.cursor, "verification begins");
         if let Some(video) = self.row.video.clone() {
             self.row.report.of = 1;
+            self.keep(false).await?;
             if self.row.cursor.is_none() {
                 self.video(&video).await?;
             }
         } else {
             if self.row.cursor.is_none() {
                 self.row.report.of = self.state.catalog.count_videos().await?;
+                self.keep(false).await?;
             }
             loop {
                 let videos = self.state.catalog.videos_after(self.row.cursor.as_ref()).await?;
