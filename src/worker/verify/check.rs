@@ -85,6 +85,10 @@ impl Run<'_> {
             Ok(version) => version,
             Err(why) => return Ok(Err(why)),
         };
+        // A repair of somebody else's would look like damage; one of our own says what became of it.
+        if !self.row.repairs && !self.settles(&version).await? {
+            return Ok(Err("jobs of it are still on their way"));
+        }
         self.examine(version, true).await
     }
 
@@ -128,6 +132,9 @@ impl Run<'_> {
         let plays = |video: Video| video.state == State::Ready && video.version.as_ref() == Some(&version.id);
         if !found.is_empty() && !catalog.video(&version.video).await.is_ok_and(plays) {
             return Ok(Err("it was replaced or deleted while it was read"));
+        }
+        if !found.is_empty() && !self.row.repairs && catalog.is_being_mended(&version.video, &version.id).await? {
+            return Ok(Err("it was repaired while it was read: verify it again"));
         }
         Ok(Ok(Checked { version, found }))
     }

@@ -113,7 +113,7 @@ impl Run<'_> {
     }
 
     /// Waits until no job of the version is on its way; `false` when that takes too long.
-    async fn settles(&mut self, version: &Version) -> Result<bool> {
+    pub(super) async fn settles(&mut self, version: &Version) -> Result<bool> {
         let begun = Instant::now();
         while self.state.catalog.is_being_mended(&version.video, &version.id).await? {
             if begun.elapsed() >= PATIENCE {
