@@ -35,6 +35,7 @@ mod site;
 mod storage;
 mod tokens;
 mod uploads;
+mod verifications;
 mod videos;
 mod webhooks;
 
@@ -163,6 +164,8 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(quotas::read, quotas::set))
         .routes(routes!(storage::show))
         .routes(routes!(storage::reconcile))
+        .routes(routes!(verifications::list, verifications::begin))
+        .routes(routes!(verifications::show))
         .routes(routes!(signing_keys::create, signing_keys::list))
         .routes(routes!(signing_keys::revoke))
         .routes(routes!(signing_keys::activate))

@@ -10,6 +10,7 @@ pub mod claims;
 pub mod collections;
 #[cfg(test)]
 mod conformance;
+pub mod damage;
 pub mod deliveries;
 pub mod downloads;
 pub mod embeddings;
@@ -30,6 +31,7 @@ mod sql;
 mod sqlite;
 mod tables;
 pub mod uploads;
+pub mod verifications;
 pub mod versions;
 pub mod videos;
 pub mod webhooks;

@@ -26,6 +26,7 @@ mod sign;
 mod text;
 mod token;
 pub mod trust;
+mod verify;
 mod videos;
 mod webhooks;
 
@@ -98,6 +99,8 @@ enum Command {
     /// Let S3 clients put files into the inbox.
     #[command(subcommand)]
     S3(s3::S3Command),
+    /// Read every blob of a video, or of all, against its digests; repair what can be made again.
+    Verify(verify::VerifyArgs),
     /// Check this machine and the data folder, and say how to mend what is wrong.
     Doctor(doctor::DoctorArgs),
 }
@@ -171,6 +174,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Backup(args) => backup::run(data, *args).await,
         Command::Restore(args) => restore::run(data, *args).await,
         Command::S3(command) => s3::run(connection(data)?, command).await,
+        Command::Verify(args) => verify::run(connection(data)?, args).await,
         Command::Doctor(args) => doctor::run(data, args).await,
     }
 }

@@ -14,6 +14,7 @@ pub mod replacement;
 pub mod role;
 pub mod size;
 pub mod upload;
+pub mod verification;
 pub mod video;
 pub mod webhook;
 

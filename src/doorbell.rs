@@ -14,12 +14,14 @@ pub struct Doorbell {
     work: Arc<Notify>,
     upkeep: Arc<Notify>,
     events: Arc<Notify>,
+    verify: Arc<Notify>,
     changes: broadcast::Sender<VideoId>,
 }
 
 impl Default for Doorbell {
     fn default() -> Self {
-        Self { work: Arc::default(), upkeep: Arc::default(), events: Arc::default(), changes: broadcast::Sender::new(REMEMBERED_CHANGES) }
+        let changes = broadcast::Sender::new(REMEMBERED_CHANGES);
+        Self { work: Arc::default(), upkeep: Arc::default(), events: Arc::default(), verify: Arc::default(), changes }
     }
 }
 
@@ -54,6 +56,17 @@ impl Doorbell {
     /// Returns on a ring, or after `longest`.
     pub async fn wait_events(&self, longest: Duration) {
         let _ = tokio::time::timeout(longest, self.events.notified()).await;
+    }
+
+    /// Says that there may be blobs to verify.
+    pub fn ring_verify(&self) {
+        self.verify.notify_waiters();
+        self.verify.notify_one();
+    }
+
+    /// Returns on a ring, or after `longest`.
+    pub async fn wait_verify(&self, longest: Duration) {
+        let _ = tokio::time::timeout(longest, self.verify.notified()).await;
     }
 
     /// Says that a video's row, or what is derived from it, has changed.

@@ -11,6 +11,7 @@ mod playback;
 mod replacement;
 mod sessions;
 mod signing;
+mod verification;
 mod webhooks;
 
 use crate::audit::{Entry, Log};

@@ -41,6 +41,8 @@ pub enum Action<'a> {
     Delete(&'a Video),
     /// Replace a video's source, or trim it.
     Replace(&'a Video),
+    /// Have the blobs of a video verified, and repaired.
+    Verify(&'a Video),
     /// Say where a video may be embedded, and make links for those places.
     Embed(&'a Video),
     /// See who watches a video, and end their sessions.
@@ -112,6 +114,7 @@ pub fn decide(actor: &Actor, action: Action<'_>) -> Decision {
         | Action::Delete(video)
         | Action::Replace(video)
         | Action::Embed(video)
+        | Action::Verify(video)
         | Action::KeepSessions(video)
             if owns(&video.owner) =>
         {
@@ -193,6 +196,8 @@ mod tests {
             (Action::Delete(&others_ready), [true, false, false]),
             (Action::Replace(&own), [true, true, false]),
             (Action::Replace(&others_ready), [true, false, false]),
+            (Action::Verify(&own), [true, true, false]),
+            (Action::Verify(&others_ready), [true, false, false]),
             (Action::Embed(&own), [true, true, false]),
             (Action::Embed(&others_ready), [true, false, false]),
             (Action::KeepSessions(&own), [true, true, false]),

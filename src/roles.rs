@@ -32,7 +32,7 @@ use crate::notify;
 use crate::storage::{self, Reserve, Storage};
 use crate::transaction;
 use crate::uploads::{self, Presigner, disk};
-use crate::worker::{self, ffmpeg::Tools, sandbox, sandbox::Sandbox, upkeep};
+use crate::worker::{self, ffmpeg::Tools, sandbox, sandbox::Sandbox, upkeep, verify};
 use folder::Folder;
 pub use folder::Layout;
 use listeners::Listeners;
@@ -113,8 +113,11 @@ impl House {
 
     /// Runs every role until `shutdown` or the first failure, then drains: no new claims, leases handed back, requests finished.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
-        let (worker, upkeep, notify) = (self.worker(), self.upkeep()?, self.notify().await?);
-        let ended = transaction!(self.parts.catalog, |tx| tx.forget_former_life(self.folder.node(), &worker.owner).await)?;
+        let (worker, upkeep, notify, verify) = (self.worker(), self.upkeep()?, self.notify().await?, self.verify());
+        let ended = transaction!(self.parts.catalog, |tx| {
+            tx.free_verifications(self.folder.node(), &worker.owner).await?;
+            tx.forget_former_life(self.folder.node(), &worker.owner).await
+        })?;
         if ended > 0 {
             tracing::info!(ended, "took back the leases of this node's former life");
         }
@@ -139,6 +142,7 @@ impl House {
         roles.spawn(follow_signing_keys(signing, shutdown.clone()));
         roles.spawn(upkeep::run(upkeep, shutdown.clone()));
         roles.spawn(notify::run(notify, shutdown.clone()));
+        roles.spawn(verify::run(verify, shutdown.clone()));
         roles.spawn(worker::run(worker, shutdown.clone()));
         let outcome = first_failure(roles, &shutdown).await;
         parts.audit.flush().await?;
@@ -293,6 +297,19 @@ impl House {
                 memory_bytes: processing.memory_bytes,
                 stall: processing.stall,
             },
+        }
+    }
+
+    fn verify(&self) -> verify::State {
+        let (Parts { catalog, blobs, keys, doorbell, .. }, storage) = (&self.parts, &self.config.storage);
+        verify::State {
+            catalog: catalog.clone(),
+            blobs: blobs.clone(),
+            keys: keys.clone(),
+            doorbell: doorbell.clone(),
+            owner: self.folder.owner(),
+            every: storage.verify_every,
+            bytes_per_s: storage.verify_bytes_per_s,
         }
     }
 

@@ -16,12 +16,14 @@ mod growth;
 mod playlists;
 mod probe;
 mod publish;
+mod repair;
 mod runs;
 pub mod sandbox;
 mod segments;
 mod source;
 mod stills;
 pub mod upkeep;
+pub mod verify;
 
 use crate::audit::Log;
 use crate::blobs::Blobs;

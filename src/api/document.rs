@@ -216,7 +216,7 @@ fn tags() -> Value {
         ("inbox", "Access keys for S3 clients, which put files into the bucket `inbox`; each becomes a video."),
         ("videos", "The library: list, look, play, delete."),
         ("operation", "Jobs and dead letters, for those who run the house."),
-        ("storage", "The disk: quotas, room, and what lies on it that nobody needs."),
+        ("storage", "The disk: quotas, room, what lies on it that nobody needs, and whether the rest is what was written."),
         ("playback", "What players ask for."),
         ("embedding", "Frames on other sites: where they may be, who may watch in them, and oEmbed."),
         ("events", "What happened: the log, and webhooks."),

@@ -122,6 +122,7 @@ pub(super) static CODES: &[Known] = codes! {
     409 "trim-unchanged" "The video has these in and out points already." "Choose others.";
     409 "upload-ended" "The upload was given up, or its time is over." "Begin a new one.";
     409 "upload-finished" "The upload is finished already." "Use its video.";
+    409 "verifying" "A verification of all videos runs already." "Wait for its end; GET /v1/verifications tells.";
     409 "version-gone" "The video was replaced just now." "Ask again.";
     409 "webhook-disabled" "Nothing is sent to the webhook." "Enable it: all that it has not had is sent then.";
     412 "precondition-failed" "It is not what `If-Match` names: someone changed it, or it cannot be read at all." "Read it again, then decide anew.";

@@ -2,7 +2,7 @@
 
 use super::webhooks::DELIVERY_STATES;
 use crate::domain::role::Role;
-use crate::domain::{event, job, replacement, upload, video};
+use crate::domain::{event, job, replacement, upload, verification, video};
 use crate::links::cloudfront::Algorithm;
 use std::borrow::Cow;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
@@ -57,6 +57,14 @@ texts! {
     EventKind: |text| text.enum_values(Some(event::Kind::ALL.iter().map(|kind| kind.as_str())));
     /// Whether an endpoint has had an event.
     DeliveryState: |text| text.enum_values(Some(DELIVERY_STATES));
+    /// Where a verification stands.
+    VerificationState: |text| text.enum_values(Some(verification::State::ALL.iter().map(|state| state.as_str())));
+    /// What kind of blob a finding is about.
+    FindingPiece: |text| text.enum_values(Some(verification::Piece::ALL.iter().map(|piece| piece.as_str())));
+    /// What is wrong with a blob.
+    FindingProblem: |text| text.enum_values(Some(verification::Problem::ALL.iter().map(|problem| problem.as_str())));
+    /// What became of a finding.
+    FindingOutcome: |text| text.enum_values(Some(verification::Outcome::ALL.iter().map(|outcome| outcome.as_str())));
     /// What a signing key computes with.
     AlgorithmWord: |text| text.enum_values(Some(Algorithm::ALL.map(Algorithm::as_str)));
     /// How the player gets at the stream.

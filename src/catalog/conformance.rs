@@ -2,6 +2,7 @@
 
 mod collections;
 mod copies;
+mod damage;
 mod embeddings;
 mod guards;
 mod idempotency;

@@ -20,6 +20,7 @@ static MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0007_replacements.sql"),
     include_str!("../../migrations/postgres/0008_downloads.sql"),
     include_str!("../../migrations/postgres/0010_webhooks.sql"),
+    include_str!("../../migrations/postgres/0011_verify.sql"),
 ];
 /// Only one server migrates at a time: the key of an advisory lock.
 const MIGRATION_LOCK: &str = "SELECT CAST(pg_advisory_xact_lock(7238901) AS TEXT) AS locked";
@@ -38,7 +39,7 @@ pub(super) const EVENTS_IN_ORDER: &str = "SELECT CAST(pg_advisory_xact_lock(7238
 /// Claims the next job; see the SQLite twin for the arguments.
 pub(super) const CLAIM: &str =
     "UPDATE jobs SET state = 'running', lease_owner = $2, lease_until = $3, epoch = epoch + 1, claims = claims + 1
-    WHERE id = (SELECT id FROM jobs WHERE state = 'queued' AND run_at <= $1 AND payload_version <= $4 AND ($5 = 0 OR kind <> 'encode')
+    WHERE id = (SELECT id FROM jobs WHERE state = 'queued' AND run_at <= $1 AND payload_version <= $4 AND ($5 = 0 OR kind NOT IN ('encode', 'repair'))
                 ORDER BY priority, run_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING *";
 

@@ -43,6 +43,7 @@ value_from! {
     &crate::domain::ids::LinkId => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::ids::WebhookId => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::ids::DeliveryId => |x| Self::Text(Some(x.as_str().to_owned()));
+    &crate::domain::ids::VerificationId => |x| Self::Text(Some(x.as_str().to_owned()));
     &crate::domain::ids::SessionId => |x| Self::Text(Some(x.as_str().to_owned()));
 }
 

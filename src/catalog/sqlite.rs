@@ -24,6 +24,7 @@ static MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0007_replacements.sql"),
     include_str!("../../migrations/sqlite/0008_downloads.sql"),
     include_str!("../../migrations/sqlite/0010_webhooks.sql"),
+    include_str!("../../migrations/sqlite/0011_verify.sql"),
 ];
 
 /// The database's clock in epoch milliseconds.
@@ -35,7 +36,7 @@ pub(super) const SCHEMA: &str = "SELECT user_version AS done FROM pragma_user_ve
 /// Claims the next job: `$1` now, `$2` lease owner, `$3` lease end, `$4` highest payload version, `$5` 1 for light kinds only.
 pub(super) const CLAIM: &str =
     "UPDATE jobs SET state = 'running', lease_owner = $2, lease_until = $3, epoch = epoch + 1, claims = claims + 1
-    WHERE id = (SELECT id FROM jobs WHERE state = 'queued' AND run_at <= $1 AND payload_version <= $4 AND ($5 = 0 OR kind <> 'encode')
+    WHERE id = (SELECT id FROM jobs WHERE state = 'queued' AND run_at <= $1 AND payload_version <= $4 AND ($5 = 0 OR kind NOT IN ('encode', 'repair'))
                 ORDER BY priority, run_at, id LIMIT 1)
     RETURNING *";
 

@@ -276,11 +276,14 @@ impl Tx {
         self.execute(sql, row).await.map(drop)
     }
 
-    /// Adopts a segment: from now on its blob is the one of its number. A second one is `Conflict`.
+    /// Adopts a segment: from now on its blob is the one of its number. A second one is `Conflict`, unless the first was found damaged
+    /// ([`Tx::mark_segment_damaged`]) and the second stands in for it to the tick, under the same key and parameter sets.
     pub async fn adopt_segment(&mut self, version: &VersionId, new: &Segment) -> Result<()> {
         let sql =
             "INSERT INTO segments (version_id, rendition, number, epoch, key_index, duration_ticks, size_bytes, md5, sha256, init_sha256)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (version_id, rendition, number) DO NOTHING";
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            ON CONFLICT (version_id, rendition, number) DO UPDATE SET epoch = $4, size_bytes = $7, md5 = $8, sha256 = $9, damaged = 0
+            WHERE segments.damaged = 1 AND segments.key_index = $5 AND segments.duration_ticks = $6 AND segments.init_sha256 = $10";
         let row = args![
             version,
             new.rendition.as_str(),
@@ -302,10 +305,12 @@ impl Tx {
         }
     }
 
-    /// Adopts a rendition's initialisation segment; a second one is `Conflict`.
+    /// Adopts a rendition's initialisation segment; a second one is `Conflict`, unless the first was found damaged
+    /// ([`Tx::mark_init_damaged`]) and the second is the same.
     pub async fn adopt_init(&mut self, version: &VersionId, rendition: &RenditionName, init: &Init) -> Result<()> {
-        let sql = "UPDATE renditions SET codecs = $3, init_epoch = $4, init_size_bytes = $5, init_md5 = $6, init_sha256 = $7
-            WHERE version_id = $1 AND name = $2 AND init_epoch IS NULL";
+        let sql = "UPDATE renditions SET codecs = $3, init_epoch = $4, init_size_bytes = $5, init_md5 = $6, init_sha256 = $7,
+            init_damaged = 0
+            WHERE version_id = $1 AND name = $2 AND (init_epoch IS NULL OR (init_damaged = 1 AND init_sha256 = $7))";
         let row = args![version, rendition.as_str(), &init.codecs, init.epoch, init.size_bytes, &init.md5, &init.sha256];
         let changed = self.execute(sql, row).await?;
         if changed == 1 {

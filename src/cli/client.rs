@@ -12,6 +12,7 @@ pub mod sessions;
 mod sse;
 pub mod storage;
 mod transport;
+pub mod verifications;
 pub mod webhooks;
 
 use super::connection::{Connection, Endpoint};

@@ -69,6 +69,8 @@ id!(/// One link to a download.
     LinkId);
 id!(/// One comparison of blobs and rows.
     ReconciliationId);
+id!(/// One reading of blobs against their digests.
+    VerificationId);
 id!(/// One backup of a house.
     SnapshotId);
 id!(/// An endpoint that events are sent to.

@@ -60,6 +60,8 @@ words! {
         Stills = "stills",
         /// Writes the playlists and publishes.
         Publish = "publish",
+        /// Makes blobs of a published version again that were found damaged.
+        Repair = "repair",
     }
 }
 
@@ -67,7 +69,7 @@ impl Kind {
     /// Whether a video is published without what this job makes (invariant 5: degrade before failing). Such a job counts as settled
     /// when it dies.
     pub fn is_optional(self) -> bool {
-        self == Self::Stills
+        matches!(self, Self::Stills | Self::Repair)
     }
 }
 
@@ -160,6 +162,25 @@ pub struct EncodePayload {
     /// Whether it is other jobs that tell how many pictures of the chunk decode.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uncounted: bool,
+}
+
+/// The payload of a repair: which job's work is to be done again. What of it is kept, the rows say that were marked damaged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "make", rename_all = "lowercase")]
+pub enum RepairPayload {
+    /// One chunk.
+    Encode {
+        /// The chunk's number in the plan.
+        chunk: u32,
+        /// Only these renditions.
+        only: Vec<RenditionName>,
+    },
+    /// The source's own picture.
+    Copy,
+    /// The sound.
+    Audio,
+    /// The poster.
+    Stills,
 }
 
 /// The longest pause before attempt `failures + 1`; the real one is uniform in `0..=` this ("full jitter").

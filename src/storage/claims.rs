@@ -85,7 +85,7 @@ impl Claims {
             }
             // Whoever makes a poster adopts it as they settle, so the row of the job says all.
             Key::Poster { version, epoch, .. } => {
-                !(self.lives(version) && self.wrote(version, *epoch, |writer| writer.kind == Kind::Stills))
+                !(self.lives(version) && self.wrote(version, *epoch, |writer| matches!(writer.kind, Kind::Stills | Kind::Repair)))
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::ending::{self, Ending};
 pub(super) use super::ending::{count_down, segments_left};
 use super::ffmpeg::Finished;
-use super::{State, audio, copy, encode, probe, publish, stills};
+use super::{State, audio, copy, encode, probe, publish, repair, stills};
 use crate::audit::Entry;
 use crate::blobs::Key;
 use crate::catalog::jobs::Lease;
@@ -88,6 +88,7 @@ pub(super) async fn run(state: &State, job: Job, shutdown: &CancellationToken) {
     attempt.cancel.cancel();
     let said = match end {
         End::Worked(Ok(())) => Ok(()),
+        End::Worked(Err(Failed::Refused(refusal))) if attempt.is_repair() => attempt.ending().give_up(&refusal).await,
         End::Worked(Err(Failed::Refused(refusal))) => {
             // The source may be due to go at once.
             attempt.ending().refuse(&refusal).await.inspect(|()| state.doorbell.ring_upkeep())
@@ -119,6 +120,11 @@ impl Attempt<'_> {
     /// The version this job works for; a job of such a kind always has one.
     pub fn version(&self) -> Result<&VersionId> {
         self.job.version.as_ref().ok_or_else(|| Error::internal("a job lacks its version", self.job.id.to_string()))
+    }
+
+    /// Whether it does again what another job has done, for the sake of what was damaged since.
+    pub fn is_repair(&self) -> bool {
+        self.job.kind == Kind::Repair
     }
 
     /// Notes progress for the next heartbeat.
@@ -164,6 +170,7 @@ impl Attempt<'_> {
             Kind::Audio => audio::run(self).await,
             Kind::Stills => stills::run(self).await,
             Kind::Publish => publish::run(self).await,
+            Kind::Repair => repair::run(self).await,
         }
     }
 

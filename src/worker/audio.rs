@@ -36,6 +36,9 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     let (finished, made) = encode(attempt, &material, &audio, runs).await?;
     let sound = accept(&material, finished, made)?;
     let written: Vec<_> = sound.into_iter().map(Runs::rest).collect();
+    if written.is_empty() && attempt.is_repair() {
+        return Err(Refusal::from(Code::Undecodable).into());
+    }
     failpoint::hit("audio-settle");
     transaction!(attempt.state.catalog, |tx| {
         tx.settle(&attempt.lease).await?;

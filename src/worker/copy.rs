@@ -62,6 +62,7 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     let copying = Copying { attempt, version, material: &material, top, rendition };
     match copying.copy(video, runs).await? {
         End::Whole(runs) => copying.settle(runs).await?,
+        End::Broken(why) if attempt.is_repair() => return Err(Error::internal("what was copied cannot be copied again", why).into()),
         End::Broken(why) => {
             tracing::warn!(job = %attempt.job.id, cause = %why, "what was to be copied is encoded instead");
             copying.encode_instead(video).await?;

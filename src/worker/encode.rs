@@ -48,12 +48,17 @@ struct Try {
 pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     let payload: EncodePayload =
         serde_json::from_str(&attempt.job.payload).map_err(|error| Error::internal("an encode's payload cannot be read", error))?;
+    chunk(attempt, &payload).await
+}
+
+/// Encodes the chunk of `payload` and settles the job.
+pub(super) async fn chunk(attempt: &Attempt<'_>, payload: &EncodePayload) -> Result<(), Failed> {
     let version = attempt.version()?;
     let material = source::material(attempt.state, version).await?;
     let video = material.plan.video.as_ref().ok_or_else(|| Error::internal("an encode's plan has no picture", version.to_string()))?;
     let chunk =
         video.chunks.get(payload.chunk as usize).ok_or_else(|| Error::internal("an encode's chunk is not planned", version.to_string()))?;
-    let renditions = renditions(&payload, video)?;
+    let renditions = renditions(payload, video)?;
     let (made, pictures) = until_accepted(attempt, &material, video, chunk, &renditions).await?;
     let written = attempt.or_discard(write(attempt, version, &material, &renditions, chunk, made)).await?;
     let pictures = if payload.uncounted { 0 } else { pictures };
@@ -209,7 +214,7 @@ async fn write(
         let writer = Writer { attempt, version, rendition: rendition.clone(), root: &material.root };
         let digest = init_sha256(&made.init);
         let segments = writer.segments(made.segments, &digest).await?;
-        let init = if chunk.index == 0 { Some(writer.init(made.init).await?) } else { None };
+        let init = if chunk.index == 0 { writer.init(made.init).await? } else { None };
         written.push(Written { rendition, init, segments });
     }
     Ok(written)

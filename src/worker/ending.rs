@@ -88,6 +88,11 @@ impl Ending<'_> {
         })
     }
 
+    /// The source does not give what is to be made again of it: trying again is no use, and its video plays on as it is.
+    pub async fn give_up(&self, refusal: &Refusal) -> Result<()> {
+        self.bury(&Failure { error: refusal.message.clone(), stderr_tail: None }).await
+    }
+
     async fn bury(&self, failure: &Failure) -> Result<()> {
         transaction!(self.catalog, |tx| {
             tx.bury(&Lease::of(self.job), failure).await?;

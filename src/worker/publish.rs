@@ -44,6 +44,12 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     Ok(())
 }
 
+/// The playlists of a published version as its rows are now, the master last.
+pub(super) async fn playlists(catalog: &Catalog, version: &Version) -> Result<Vec<(Key, String)>> {
+    let plan: Plan = serde_json::from_str(&version.plan).map_err(|error| Error::internal("a version's plan cannot be read", error))?;
+    Made::read(catalog, &version.id, &plan).await?.playlists(&version.video, &version.id)
+}
+
 /// Deletes what attempts that were fenced off left beside the version's own blobs: nobody points at it, and every other job has settled.
 /// A disk that fails here does not hold up the publication.
 async fn sweep(attempt: &Attempt<'_>, version: &VersionId, is_orphan: impl Fn(&Key) -> bool) {
@@ -112,7 +118,8 @@ impl Poster {
     fn is_orphan(&self, key: &Key) -> bool {
         let Key::Poster { epoch, .. } = key else { return false };
         let epoch = epoch.cast_signed();
-        epoch <= self.settled && self.adopted != Some(epoch)
+        // One that was repaired has none but its successor's above it.
+        self.adopted.is_some_and(|adopted| epoch < adopted) || epoch <= self.settled && self.adopted != Some(epoch)
     }
 }
 

@@ -52,9 +52,14 @@ impl<'a> Runs<'a> {
         failpoint: &'static str,
     ) -> Result<Self> {
         let catalog = &attempt.state.catalog;
+        let (new_init, segments) = (None, Vec::new());
+        // What is damaged may lie anywhere, and all was adopted once.
+        if attempt.is_repair() {
+            let (adopted, init) = (0, None);
+            return Ok(Self { attempt, version, material, rendition, failpoint, adopted, init, new_init, segments, run: SHORTEST });
+        }
         let adopted = catalog.segments_adopted(version, &rendition).await?;
         let init = catalog.inits(version).await?.into_iter().find(|(name, _)| *name == rendition).map(|(_, init)| init.sha256);
-        let (new_init, segments) = (None, Vec::new());
         Ok(Self { attempt, version, material, rendition, failpoint, adopted, init, new_init, segments, run: SHORTEST })
     }
 
@@ -70,7 +75,7 @@ impl<'a> Runs<'a> {
             return Ok(Ok(()));
         }
         let segments = attempt.or_discard(writer.segments(new, &digest)).await?;
-        let new_init = if self.init.is_none() { Some(attempt.or_discard(writer.init(init)).await?) } else { None };
+        let new_init = if self.init.is_none() { attempt.or_discard(writer.init(init)).await? } else { None };
         self.segments.extend(segments);
         self.new_init = new_init.or(self.new_init.take());
         self.init = Some(digest);

@@ -1,8 +1,10 @@
 //! Clear segments in, encrypted blobs out, each with its digests for the catalog.
 
 use super::attempt::Attempt;
+use super::repair;
 use crate::blobs::{Digests, Key};
 use crate::catalog::Tx;
+use crate::catalog::damage::Damage;
 use crate::catalog::versions::{Init, Segment};
 use crate::domain::ids::VersionId;
 use crate::domain::video::RenditionName;
@@ -33,10 +35,12 @@ pub(super) struct Written {
 }
 
 impl Writer<'_> {
-    /// Encrypts and stores segments. Each is durable when this returns; none counts before its row is there.
+    /// Encrypts and stores segments, for a repair those that were found damaged. Each is durable when this returns; none counts before its
+    /// row is there.
     pub async fn segments(&self, packaged: Vec<PackagedSegment>, init_sha256: &str) -> Result<Vec<Segment>> {
+        let wanted = if self.attempt.is_repair() { Some(self.damage(init_sha256).await?.segments) } else { None };
         let mut written = Vec::with_capacity(packaged.len());
-        for segment in packaged {
+        for segment in packaged.into_iter().filter(|segment| wanted.as_ref().is_none_or(|wanted| wanted.contains(&segment.index.into()))) {
             written.push(self.segment(segment, init_sha256).await?);
         }
         Ok(written)
@@ -71,8 +75,17 @@ impl Writer<'_> {
         })
     }
 
-    /// Stores the initialisation segment, clear: it holds codec parameters and nothing of the source.
-    pub async fn init(&self, init: cmaf::Init) -> Result<Init> {
+    /// What of the rendition is to be made again. What was made must fit what is not: `Conflict` unless the initialisation segment is the same.
+    async fn damage(&self, init_sha256: &str) -> Result<Damage> {
+        let damage = self.attempt.state.catalog.damage(self.version, &self.rendition).await?;
+        if damage.init_sha256.as_deref() == Some(init_sha256) { Ok(damage) } else { Err(repair::misfit(&self.rendition)) }
+    }
+
+    /// Stores the initialisation segment, clear: it holds codec parameters and nothing of the source. A repair that needs none stores none.
+    pub async fn init(&self, init: cmaf::Init) -> Result<Option<Init>> {
+        if self.attempt.is_repair() && !self.damage(&init_sha256(&init)).await?.init {
+            return Ok(None);
+        }
         let blob = Key::Init {
             video: self.attempt.job.video.clone(),
             version: self.version.clone(),
@@ -82,7 +95,7 @@ impl Writer<'_> {
         self.attempt.writes(&blob);
         let Digests { size_bytes, md5, sha256 } = self.attempt.state.blobs.put_new(&blob, Bytes::from(init.bytes)).await?;
         let (md5, sha256) = (hex::encode(md5), hex::encode(sha256));
-        Ok(Init { epoch: self.attempt.job.epoch, size_bytes, md5, sha256, codecs: init.codec })
+        Ok(Some(Init { epoch: self.attempt.job.epoch, size_bytes, md5, sha256, codecs: init.codec }))
     }
 
     fn epoch(&self) -> u64 {

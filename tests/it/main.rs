@@ -34,4 +34,5 @@ mod support;
 mod tls;
 mod trim;
 mod uploads;
+mod verify;
 mod webhooks;

@@ -126,13 +126,22 @@ fn table() -> Vec<Case> {
         case("GET /v1/dead/{id}", &[Word(NO_ID)], admins(404)),
         case("POST /v1/dead/{id}/redrive", &[Word(NO_ID)], admins(404)),
         case("GET /v1/quotas", &[], ALL),
-        case("GET /v1/storage", &[], admins(200)),
-        with(json!({"apply": false}), case("POST /v1/reconcile", &[], admins(202))),
         case("GET /v1/s3-credentials", &[], [401, 401, 403, 200, 200, 200]),
         with(json!({"prefix": ""}), case("POST /v1/s3-credentials", &[], [401, 401, 403, 201, 201, 201])),
         case("DELETE /v1/s3-credentials/{access_key_id}", &[AccessKey], [401, 401, 403, 404, 204, 204]),
         case("GET /v1/quotas/{kind}/{name}", &[Word("users"), Word("vera")], [401, 401, 200, 403, 403, 200]),
         with(json!({"limit_bytes": null}), case("PUT /v1/quotas/{kind}/{name}", &[Word("users"), Word("vera")], admins(200))),
+    ]
+}
+
+/// The disk, and what lies on it.
+fn table_of_storage() -> Vec<Case> {
+    vec![
+        case("GET /v1/storage", &[], admins(200)),
+        with(json!({"apply": false}), case("POST /v1/reconcile", &[], admins(202))),
+        with(json!({"repair": false}), case("POST /v1/verifications", &[], admins(202))),
+        case("GET /v1/verifications", &[], [401, 401, 403, 200, 200, 200]),
+        case("GET /v1/verifications/{id}", &[On::Word(NO_ID)], [401, 401, 404, 404, 404, 404]),
     ]
 }
 
@@ -272,7 +281,8 @@ async fn documented(server: &Server) -> (BTreeSet<String>, BTreeSet<String>) {
 async fn every_operation_gives_everyone_exactly_this() {
     let house = House::open().await;
     let callers = house.callers();
-    let table: Vec<Case> = table().into_iter().chain(table_of_versions()).chain(table_of_sessions()).chain(table_of_webhooks()).collect();
+    let tables = [table(), table_of_storage(), table_of_versions(), table_of_sessions(), table_of_webhooks()];
+    let table: Vec<Case> = tables.into_iter().flatten().collect();
     let (documented, open) = documented(&house.server).await;
     let tabled: BTreeSet<String> = table.iter().map(|case| case.operation.to_owned()).collect();
     assert_eq!(tabled, documented, "tests/it/routes.rs has a line for every operation");

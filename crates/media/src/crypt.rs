@@ -84,6 +84,20 @@ impl ContentKey {
         Ok(())
     }
 
+    /// Decrypts a whole segment in place, as [`ContentKey::encrypt`] left it. An error when its padding is none: the key is another one, or
+    /// the segment was altered.
+    pub fn decrypt(&self, media_sequence: u64, segment: &mut Vec<u8>) -> Result<(), CryptError> {
+        self.decrypt_blocks(initial_vector(media_sequence), segment)?;
+        let unpadded = CryptError("taking the padding off a segment");
+        let padding = segment.last().map_or(0, |&last| usize::from(last));
+        let rest = segment.len().checked_sub(padding).filter(|_| (1..=BLOCK_BYTES).contains(&padding)).ok_or(unpadded)?;
+        if segment.drain(rest..).all(|byte| usize::from(byte) == padding) {
+            Ok(())
+        } else {
+            Err(CryptError("taking the padding off a segment"))
+        }
+    }
+
     /// Decrypts whole blocks from the middle of a segment in place: `previous` is the block of ciphertext before them, or the segment's
     /// [`initial_vector`]. The padding, if the last block is among them, stays.
     pub fn decrypt_blocks(&self, previous: [u8; BLOCK_BYTES], blocks: &mut [u8]) -> Result<(), CryptError> {
@@ -154,6 +168,22 @@ mod tests {
         let digests = Digests::of(b"abc");
         assert_eq!(hex(&digests.md5), "900150983cd24fb0d6963f7d28e17f72");
         assert_eq!(hex(&digests.sha256), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn what_was_encrypted_is_decrypted_and_nothing_else_is() {
+        let key = |octet| ContentKey::from_bytes([octet; 16]);
+        for length in [0, 1, 15, 16, 17, 33] {
+            let clear = vec![9; length];
+            let mut segment = clear.clone();
+            key(1).encrypt(5, &mut segment).unwrap();
+            let sealed = segment.clone();
+            key(1).decrypt(5, &mut segment).unwrap();
+            assert_eq!(segment, clear);
+            assert!(key(2).decrypt(5, &mut sealed.clone()).is_err(), "another key leaves no padding");
+            assert!(key(1).decrypt(5, &mut sealed[..sealed.len() - 1].to_vec()).is_err(), "half a block is none");
+        }
+        assert!(key(1).decrypt(5, &mut Vec::new()).is_err());
     }
 
     #[test]

@@ -72,6 +72,26 @@ impl SegmentHead {
         }
     }
 
+    /// The decode time of the first sample, in units of the track's timescale.
+    pub fn decode_time(&self) -> u64 {
+        self.decode_time
+    }
+
+    /// How long the samples last together, in units of the track's timescale.
+    pub fn duration(&self) -> u64 {
+        self.samples.iter().map(|sample| u64::from(sample.duration)).sum()
+    }
+
+    /// Whether the first sample is shown without others.
+    pub fn begins_in_sync(&self) -> bool {
+        self.samples.first().is_some_and(|sample| sample.is_sync)
+    }
+
+    /// Where the media data ends: that of the whole segment.
+    pub fn end_bytes(&self) -> u64 {
+        self.data.end
+    }
+
     fn checked(self, data_at: u64) -> Result<Self, CmafError> {
         let announced: u64 = self.samples.iter().map(|sample| u64::from(sample.size)).sum();
         let fits = data_at == self.data.start && announced == self.data.end - self.data.start && !self.samples.is_empty();
