@@ -133,6 +133,15 @@ impl Blobs {
         result.bytes().await.map_err(|e| failed("the blob could not be read", e))
     }
 
+    /// As [`Self::get`]; `None` where there is no such blob.
+    pub async fn find(&self, key: &Key) -> Result<Option<Bytes>> {
+        match self.get(key).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The octets `range` of the blob; `Invalid` (`range-not-satisfiable`) when it does not have them all.
     pub async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes> {
         if range.is_empty() {

@@ -4,6 +4,7 @@
 //! under `/v/` the link is signed for the URL by CloudFront's scheme; the path names something deliverable; the audit log has taken note; then
 //! bytes leave.
 
+mod awaited;
 mod delivery;
 mod origin;
 mod playlist;

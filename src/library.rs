@@ -117,7 +117,7 @@ impl Library {
     /// Whether the actor could see a video, now deleted, at any time before.
     pub async fn could_see(&self, actor: &Actor, id: &VideoId) -> Result<bool> {
         let deleted = self.catalog.deleted_video(id).await?;
-        let state = if deleted.ready_at.is_some() { State::Ready } else { State::Processing };
+        let state = if deleted.playable_at.is_some() { State::Ready } else { State::Processing };
         Ok(decide(actor, Action::See(&Video { state, ..deleted })).permit().is_ok())
     }
 

@@ -117,7 +117,7 @@ pub fn decide(actor: &Actor, action: Action<'_>) -> Decision {
         }
         Action::DownloadRendition { video, .. } | Action::DownloadSource(video) if owns(&video.owner) => Decision::Allow("owner"),
         Action::DownloadRendition { video, viewers_may: true } if video.state == State::Ready => Decision::Allow("published"),
-        Action::See(video) | Action::Watch(video) if video.state == State::Ready => Decision::Allow("published"),
+        Action::See(video) | Action::Watch(video) if video.is_playable() => Decision::Allow("published"),
         _ => Decision::Deny("role"),
     }
 }
@@ -167,6 +167,8 @@ mod tests {
     fn every_role_may_do_exactly_this() {
         let (own, others_ready, others_new) =
             (video("ada", State::Processing), video("bob", State::Ready), video("bob", State::Processing));
+        let others_playable = Video { playable_at: Some(1), ..video("bob", State::Processing) };
+        let others_failed = Video { playable_at: Some(1), ..video("bob", State::Failed) };
         let rows = [
             (Action::Upload, [true, true, false]),
             (Action::UseUpload("ada"), [true, true, false]),
@@ -175,9 +177,14 @@ mod tests {
             (Action::See(&own), [true, true, false]),
             (Action::See(&others_ready), [true, true, true]),
             (Action::See(&others_new), [true, false, false]),
+            (Action::See(&others_playable), [true, true, true]),
+            (Action::See(&others_failed), [true, false, false]),
             (Action::Watch(&own), [true, true, false]),
             (Action::Watch(&others_ready), [true, true, true]),
             (Action::Watch(&others_new), [true, false, false]),
+            (Action::Watch(&others_playable), [true, true, true]),
+            (Action::Watch(&others_failed), [true, false, false]),
+            (Action::DownloadRendition { video: &others_playable, viewers_may: true }, [true, false, false]),
             (Action::Edit(&own), [true, true, false]),
             (Action::Edit(&others_ready), [true, false, false]),
             (Action::Delete(&own), [true, true, false]),

@@ -12,8 +12,11 @@ mod ending;
 pub mod ffmpeg;
 #[cfg(test)]
 mod fixture;
+mod growth;
+mod playlists;
 mod probe;
 mod publish;
+mod runs;
 pub mod sandbox;
 mod segments;
 mod source;

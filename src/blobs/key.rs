@@ -75,8 +75,10 @@ pub enum Key {
 pub enum CacheRule {
     /// Never leaves the house as it is stored.
     Never,
-    /// A finished playlist: a minute. A growing one must be served with two seconds at most.
+    /// A finished playlist: a minute.
     Playlist,
+    /// A growing one, which only its content tells: a second.
+    GrowingPlaylist,
     /// Written once: as long as they like.
     Immutable,
 }
@@ -87,6 +89,7 @@ impl CacheRule {
         match self {
             Self::Never => "private, no-store",
             Self::Playlist => "public, max-age=60",
+            Self::GrowingPlaylist => "public, max-age=1",
             Self::Immutable => "public, max-age=31536000, immutable",
         }
     }

@@ -12,11 +12,12 @@ fn collection(row: &Row) -> Result<Collection> {
 }
 
 impl Catalog {
-    /// The collections in which at least one video is to be seen, by name: those that are ready, and of the others what `unready` says.
+    /// The collections in which at least one video is to be seen, by name: those that can be watched, and of the others what `unready` says.
     pub async fn collections(&self, unready: &Unready) -> Result<Vec<Collection>> {
         let sql = "SELECT collections.name, collections.created_at, COUNT(*) AS videos FROM collections
             JOIN videos ON videos.collection_id = collections.id
-            WHERE videos.state <> 'deleted' AND (videos.state = 'ready' OR $1 = 1 OR videos.owner = $2)
+            WHERE videos.state <> 'deleted' AND (videos.state = 'ready' OR (videos.state = 'processing' AND videos.playable_at IS NOT NULL)
+                OR $1 = 1 OR videos.owner = $2)
             GROUP BY collections.id, collections.name, collections.created_at";
         let rows = self.fetch_all(sql, args![unready.is_everyones(), unready.owner()]).await?;
         let mut collections = rows.iter().map(collection).collect::<Result<Vec<_>>>()?;

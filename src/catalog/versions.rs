@@ -66,6 +66,15 @@ pub struct Outline {
     pub source_duration_ms: i64,
 }
 
+/// A version that is being made.
+#[derive(Clone, Copy, Debug)]
+pub struct Growing {
+    /// Since it was planned.
+    pub elapsed_ms: i64,
+    /// Whether it can be watched already.
+    pub playable: bool,
+}
+
 /// What publishing a version did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Publication {
@@ -331,6 +340,26 @@ impl Tx {
     /// Takes one count back: a job that had counted as settled runs again, and counts down once more when it ends.
     pub async fn count_up(&mut self, version: &VersionId) -> Result<()> {
         self.execute("UPDATE versions SET remaining = remaining + 1 WHERE id = $1", args![version]).await.map(drop)
+    }
+
+    /// What there is to say of a version that is being made and is its video's first: replacements are not seen before they are whole.
+    pub async fn growing(&mut self, version: &VersionId) -> Result<Option<Growing>> {
+        let now = self.now().await?;
+        let sql = "SELECT versions.created_at, playable_at FROM versions JOIN videos ON videos.version_id = versions.id
+            WHERE versions.id = $1 AND versions.state = 'processing' AND remaining > 0 AND videos.state = 'processing'";
+        let growing = |row: &Row| {
+            Ok(Growing { elapsed_ms: now.saturating_sub(row.int("created_at")?), playable: row.opt_int("playable_at")?.is_some() })
+        };
+        self.fetch_optional(sql, args![version]).await?.as_ref().map(growing).transpose()
+    }
+
+    /// Marks a video in processing as one that can be watched, by the version that is being made; `false` when it was before, or that is not its
+    /// version.
+    pub async fn mark_playable(&mut self, video: &VideoId, version: &VersionId) -> Result<bool> {
+        let now = self.now().await?;
+        let sql = "UPDATE videos SET playable_at = $3
+            WHERE id = $1 AND version_id = $2 AND state = 'processing' AND playable_at IS NULL";
+        Ok(self.execute(sql, args![video, version, now]).await? == 1)
     }
 
     /// Publishes a version: the one compare-and-set that makes its video ready, or makes it the one that plays (invariant 3). The version

@@ -42,7 +42,7 @@ pub(super) fn video(row: &Row) -> Result<Video> {
     })
 }
 
-/// Which videos a listing holds: all that are ready, and of the others what `unready` says.
+/// Which videos a listing holds: all that can be watched, and of the others what `unready` says.
 #[derive(Clone, Debug)]
 pub struct Listing {
     /// Whose videos it holds even when they are not ready.
@@ -124,7 +124,8 @@ impl Catalog {
     pub async fn videos(&self, listing: &Listing) -> Result<Vec<Video>> {
         let sql = concat!(
             VIDEOS!(),
-            "WHERE state <> 'deleted' AND (state = 'ready' OR $1 = 1 OR owner = $2) AND ($3 IS NULL OR videos.id < $3)
+            "WHERE state <> 'deleted' AND (state = 'ready' OR (state = 'processing' AND playable_at IS NOT NULL) OR $1 = 1 OR owner = $2)
+            AND ($3 IS NULL OR videos.id < $3)
             AND ($4 IS NULL OR collections.name = $4) AND ($5 IS NULL OR state = $5) AND ($6 IS NULL OR owner = $6)
             AND ($7 IS NULL OR title_folded LIKE $7 ESCAPE '!') AND ($8 IS NULL OR videos.created_at >= $8)
             AND ($9 IS NULL OR videos.created_at < $9) ORDER BY videos.id DESC LIMIT $10"

@@ -154,9 +154,12 @@ pub struct ProbePayload {
 pub struct EncodePayload {
     /// The chunk's number in the plan.
     pub chunk: u32,
-    /// Only this rendition, of those that were to be copied; absent: all that are encoded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub only: Option<RenditionName>,
+    /// Only these renditions; empty: all that are encoded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<RenditionName>,
+    /// Whether it is other jobs that tell how many pictures of the chunk decode.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncounted: bool,
 }
 
 /// The longest pause before attempt `failures + 1`; the real one is uniform in `0..=` this ("full jitter").

@@ -149,6 +149,17 @@ pub struct Video {
     pub refusal: Option<Refusal>,
 }
 
+impl Video {
+    /// Whether whoever may watch it can: it is ready, or so much of it is that what is made outruns play.
+    pub fn is_playable(&self) -> bool {
+        match self.state {
+            State::Ready => true,
+            State::Processing => self.playable_at.is_some(),
+            State::Refused | State::Failed | State::Deleted => false,
+        }
+    }
+}
+
 /// What people may change of a video: what it is called, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placing {

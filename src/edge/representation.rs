@@ -1,6 +1,7 @@
 //! What can be sent for a key: its bytes, or where they are, and the headers that describe them.
 
 use super::State;
+use super::awaited;
 use super::playlist::{MAX_PLAYLIST_BYTES, Playlist};
 use crate::blobs::{CacheRule, Key, Meta};
 use crate::domain::{Error, Result};
@@ -9,6 +10,7 @@ use crate::representation::{Answer, Description, Validators};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY};
 use http::{HeaderMap, HeaderValue, Method};
+use theatrum_media::playlist::is_growing;
 
 /// One representation of a key, chosen for one request.
 #[derive(Debug)]
@@ -19,6 +21,7 @@ pub(super) struct Representation {
     pub(super) content: Option<Bytes>,
     validators: Validators,
     content_type: &'static str,
+    rule: CacheRule,
     cache_control: &'static str,
     /// Whether it has a gzip form besides, and whether this is it.
     coding: Coding,
@@ -35,9 +38,9 @@ enum Coding {
 impl Representation {
     /// Chooses the representation of `key` for a client with these `headers`.
     pub(super) async fn choose(edge: &State, key: &Key, reuse: Reuse, headers: &HeaderMap) -> Result<Self> {
-        let meta = edge.origin.head(key).await?;
+        let meta = awaited::head(edge, key).await?;
         let chosen = if key.is_playlist() { Self::playlist(edge, key, meta, headers).await? } else { Self::stored(key, meta) };
-        Ok(Self { cache_control: cache_control(key, reuse), ..chosen })
+        Ok(Self { cache_control: cache_control(chosen.rule, reuse), ..chosen })
     }
 
     /// A blob that is never overwritten (invariant 2): its name is as good as a hash of its content.
@@ -47,7 +50,8 @@ impl Representation {
             content: None,
             validators: Validators { etag: format!("\"{}\"", key.path()), modified: meta.modified, immutable: true },
             content_type: key.content_type(),
-            cache_control: cache_control(key, Reuse::Private),
+            rule: key.cache_rule(),
+            cache_control: cache_control(key.cache_rule(), Reuse::Private),
             coding: Coding::Only,
         }
     }
@@ -57,6 +61,7 @@ impl Representation {
             return Err(Error::internal("the playlist is too large to be served", format!("{} bytes at {key}", meta.size_bytes)));
         }
         let playlist = Playlist::new(edge.origin.read(key).await?);
+        let rule = if is_growing(&playlist.content) { CacheRule::GrowingPlaylist } else { key.cache_rule() };
         let (content, etag, coding) = if accepts_gzip(headers) {
             (edge.compressor.gzip(&playlist).await?, playlist.gzip_etag(), Coding::Gzip)
         } else {
@@ -67,7 +72,8 @@ impl Representation {
             content: Some(content),
             validators: Validators { etag, modified: meta.modified, immutable: false },
             content_type: key.content_type(),
-            cache_control: cache_control(key, Reuse::Private),
+            rule,
+            cache_control: cache_control(rule, Reuse::Private),
             coding,
         })
     }
@@ -106,14 +112,14 @@ pub(super) enum Reuse {
     Shared,
 }
 
-/// The key knows how long; for whom is the edge's to say.
-fn cache_control(key: &Key, reuse: Reuse) -> &'static str {
-    let rule = key.cache_rule();
+/// The key, or what it holds, says how long; for whom is the edge's to say.
+fn cache_control(rule: CacheRule, reuse: Reuse) -> &'static str {
     match (rule, reuse) {
         (CacheRule::Never, _) => "no-store",
         (_, Reuse::Shared) => rule.header(),
         (CacheRule::Immutable, Reuse::Private) => "private, max-age=31536000, immutable",
         (CacheRule::Playlist, Reuse::Private) => "private, max-age=60",
+        (CacheRule::GrowingPlaylist, Reuse::Private) => "private, max-age=1",
     }
 }
 

@@ -6,7 +6,7 @@ use crate::catalog::embeddings::Embedding;
 use crate::domain::ids::VideoId;
 use crate::domain::origin::{Origin, Permitted};
 use crate::domain::role::Role;
-use crate::domain::video::{State, Video};
+use crate::domain::video::Video;
 use crate::domain::{Error, ErrorKind, Result};
 use crate::links::embed::{Grant, Minted, Minter};
 use crate::policy::{Action, Actor, Decision, decide};
@@ -171,7 +171,7 @@ impl Library {
             Some(actor) => self.see(actor, id).await?,
             None => self.catalog.video(id).await.map_err(|error| if error.kind() == ErrorKind::NotFound { private() } else { error })?,
         };
-        let is_open = found.state == State::Ready && !self.frame_origins(id).await?.is_empty();
+        let is_open = found.is_playable() && !self.frame_origins(id).await?.is_empty();
         match actor {
             Some(_) if is_open => Ok(found),
             Some(_) => Err(nothing()),

@@ -164,7 +164,7 @@ impl Library {
 fn playable_version(video: &Video) -> Result<VersionId> {
     let not_yet = || Error::conflict("not-playable", "the video cannot be played yet: wait until it is ready");
     match video.state {
-        State::Ready | State::Processing if video.playable_at.is_some() => video.version.clone().ok_or_else(not_yet),
+        _ if video.is_playable() => video.version.clone().ok_or_else(not_yet),
         State::Refused => Err(Error::conflict("refused", "the video was refused and cannot be played")),
         _ => Err(not_yet()),
     }

@@ -1,18 +1,19 @@
-//! Encoding the sound: once, whole, cut on the picture's boundaries.
+//! Encoding the sound: once, whole, cut on the picture's boundaries, and adopted in runs while it goes on.
 
 use super::attempt::{Attempt, Failed, count_down};
 use super::door::{BASE_URL, Output, SOURCE_URL};
 use super::ffmpeg::{Finished, Limits, Program, Run, follow};
-use super::segments::{Writer, Written, adopt, feed, init_sha256};
+use super::growth;
+use super::runs::{OtherInit, Runs};
+use super::segments::adopt;
 use super::source::{self, Material};
-use crate::domain::ids::VersionId;
 use crate::domain::video::RenditionName;
 use crate::domain::{Error, Result};
 use crate::failpoint;
 use crate::transaction;
 use bytes::Bytes;
 use std::time::Duration;
-use theatrum_media::cmaf::{AudioPackager, CmafError, EncodedAudio, Init, PackagedSegment};
+use theatrum_media::cmaf::{AudioPackager, CmafError, EncodedAudio, PackagedSegment};
 use theatrum_media::command::audio_argv;
 use theatrum_media::plan::AudioPlan;
 use theatrum_media::probe::{Code, Refusal};
@@ -26,45 +27,31 @@ const MOST_BYTES_PER_S: u64 = 32_000;
 const NAME: &str = "audio";
 const LEAST_WALL: Duration = Duration::from_secs(600);
 
-/// The whole sound: 128 kbit/s, so 58 MB an hour, in memory until it is stored.
-#[derive(Debug)]
-struct Made {
-    init: Init,
-    segments: Vec<PackagedSegment>,
-}
-
 /// Runs the job.
 pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     let version = attempt.version()?;
     let material = source::material(attempt.state, version).await?;
     let audio = material.plan.audio.ok_or_else(|| Error::internal("an audio job's plan has no sound", version.to_string()))?;
-    let (finished, made) = encode(attempt, &material, &audio).await?;
-    let written = match accept(&material, finished, made)? {
-        Some(made) => vec![attempt.or_discard(write(attempt, version, &material, made)).await?],
-        None => Vec::new(),
-    };
+    let runs = Runs::resume(attempt, version, &material, RenditionName::audio(), "audio-run").await?;
+    let (finished, made) = encode(attempt, &material, &audio, runs).await?;
+    let sound = accept(&material, finished, made)?;
+    let written: Vec<_> = sound.into_iter().map(Runs::rest).collect();
     failpoint::hit("audio-settle");
     transaction!(attempt.state.catalog, |tx| {
         tx.settle(&attempt.lease).await?;
         if written.is_empty() {
+            tx.forsake_rendition(version, &RenditionName::audio()).await?;
             tx.drop_rendition(version, &RenditionName::audio()).await?;
         }
         adopt(&mut tx, version, &written).await?;
         count_down(&mut tx, &attempt.job, version, 0).await
     })?;
+    growth::grow(attempt, version, &material.plan).await;
     Ok(())
 }
 
-async fn write(attempt: &Attempt<'_>, version: &VersionId, material: &Material, made: Made) -> Result<Written> {
-    let rendition = RenditionName::audio();
-    let writer = Writer { attempt, version, rendition: rendition.clone(), root: &material.root };
-    let digest = init_sha256(&made.init);
-    let segments = writer.segments(made.segments, &digest).await?;
-    Ok(Written { rendition, init: Some(writer.init(made.init).await?), segments })
-}
-
 /// The sound, or `None` where none of it decodes beside a picture: the video is published without (invariant 5).
-fn accept(material: &Material, finished: Finished, made: Result<Made, CmafError>) -> Result<Option<Made>, Failed> {
+fn accept<'a>(material: &Material, finished: Finished, made: Result<Runs<'a>, CmafError>) -> Result<Option<Runs<'a>>, Failed> {
     if finished.host_failed || finished.lacked_memory() {
         return Err(Failed::by_host(&finished));
     }
@@ -80,10 +67,14 @@ fn accept(material: &Material, finished: Finished, made: Result<Made, CmafError>
     }
 }
 
-async fn encode(attempt: &Attempt<'_>, material: &Material, audio: &AudioPlan) -> Result<(Finished, Result<Made, CmafError>)> {
+async fn encode<'a>(
+    attempt: &Attempt<'_>,
+    material: &Material,
+    audio: &AudioPlan,
+    runs: Runs<'a>,
+) -> Result<(Finished, Result<Runs<'a>, CmafError>)> {
     let plan = &material.plan;
     let (sender, pieces) = mpsc::channel(PIECES);
-    let packager = tokio::spawn(package(AudioPackager::new(&plan.segments), pieces));
     let args = audio_argv(plan, audio, SOURCE_URL, &format!("{BASE_URL}out"));
     let (stdout, mut progress) = follow();
     let limits = &attempt.state.limits;
@@ -99,15 +90,43 @@ async fn encode(attempt: &Attempt<'_>, material: &Material, audio: &AudioPlan) -
             attempt.progress(done_us.saturating_mul(100) / duration_us);
         }
     };
-    let (finished, ()) = tokio::join!(attempt.state.sandbox.run(run, attempt.cancel.clone()), watch);
-    let finished = finished?;
-    let made = packager.await.map_err(|error| Error::internal("packaging was aborted", error))?;
-    Ok((finished, made))
+    let package = take(AudioPackager::new(&plan.segments), pieces, runs);
+    let (finished, made, ()) = tokio::join!(attempt.state.sandbox.run(run, attempt.cancel.clone()), package, watch);
+    Ok((finished?, made?))
 }
 
-async fn package(mut packager: AudioPackager, pieces: mpsc::Receiver<Bytes>) -> Result<Made, CmafError> {
-    let mut segments = feed(pieces, |piece| packager.push(piece)).await?;
-    let EncodedAudio { init, segments: last, .. } = packager.finish()?;
-    segments.extend(last);
-    Ok(Made { init, segments })
+/// Takes the sound as it comes and hands it over in runs; gives what is left to adopt, or the packager's first complaint. An output that nobody
+/// takes would hold ffmpeg up, so the rest is taken all the same.
+async fn take<'a>(
+    mut packager: AudioPackager,
+    mut pieces: mpsc::Receiver<Bytes>,
+    mut runs: Runs<'a>,
+) -> Result<Result<Runs<'a>, CmafError>> {
+    let mut complaint = None;
+    while let Some(piece) = pieces.recv().await {
+        if complaint.is_some() {
+            continue;
+        }
+        match packager.push(&piece) {
+            Ok(segments) => hand_over(&mut runs, segments).await?,
+            Err(error) => complaint = Some(error),
+        }
+    }
+    if let Some(error) = complaint {
+        return Ok(Err(error));
+    }
+    let EncodedAudio { segments, .. } = match packager.finish() {
+        Ok(end) => end,
+        Err(error) => return Ok(Err(error)),
+    };
+    hand_over(&mut runs, segments).await?;
+    Ok(Ok(runs))
+}
+
+async fn hand_over(runs: &mut Runs<'_>, segments: Vec<PackagedSegment>) -> Result<()> {
+    if segments.is_empty() {
+        return Ok(());
+    }
+    let init = AudioPackager::init().map_err(|error| Error::internal("the sound has no header", error))?;
+    runs.take(init, segments).await?.map_err(|OtherInit| Error::internal("the sound's header has changed", "all sound has the same"))
 }

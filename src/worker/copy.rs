@@ -2,12 +2,12 @@
 
 use super::attempt::{Attempt, Failed, count_down};
 use super::door::{BASE_URL, Output, SOURCE_URL};
-use super::ending::lease_lost;
 use super::ffmpeg::{Finished, Limits, Program, Run, follow};
-use super::segments::{Writer, Written, adopt, init_sha256};
+use super::growth;
+use super::runs::{OtherInit, Runs};
+use super::segments::adopt;
 use super::source::{self, Material};
 use crate::catalog::Tx;
-use crate::catalog::versions::Segment;
 use crate::domain::ids::VersionId;
 use crate::domain::job::{Kind, NewJob};
 use crate::domain::video::RenditionName;
@@ -16,7 +16,7 @@ use crate::failpoint;
 use crate::transaction;
 use bytes::Bytes;
 use std::time::Duration;
-use theatrum_media::cmaf::{CmafError, Init, PackagedSegment, VideoPackager};
+use theatrum_media::cmaf::{CmafError, VideoPackager};
 use theatrum_media::command::copy_argv;
 use theatrum_media::ladder::Rendition;
 use theatrum_media::plan::VideoPlan;
@@ -24,8 +24,6 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 const PIECES: usize = 32;
-/// Segments that are adopted in one transaction.
-const RUN: usize = 10;
 /// More than the boxes around the pictures need.
 const LEAST_BYTES: u64 = 16 << 20;
 const LEAST_WALL: Duration = Duration::from_secs(600);
@@ -34,19 +32,15 @@ const PRIORITY: i64 = 10;
 const TICKS_PER_WEIGHT: i64 = 9_000;
 
 /// How a run of ffmpeg ended.
-enum End {
+enum End<'a> {
     /// Every picture that was planned is there.
-    Whole(Writing),
+    Whole(Runs<'a>),
     /// The source is not what its header promised.
     Broken(CmafError),
 }
 
-/// What has been written and not yet adopted.
-#[derive(Default)]
-struct Writing {
-    init: Option<Init>,
-    segments: Vec<Segment>,
-}
+/// What was taken of it: the runs, and the pictures of each segment; or the first complaint.
+type Taken<'a> = Result<(Runs<'a>, Vec<u32>), CmafError>;
 
 /// A job that copies.
 struct Copying<'a> {
@@ -55,8 +49,6 @@ struct Copying<'a> {
     material: &'a Material,
     top: &'a Rendition,
     rendition: RenditionName,
-    /// Segments that an attempt before this one has had adopted: they are taken as they are.
-    adopted: u64,
 }
 
 /// Runs the job.
@@ -66,20 +58,21 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     let video = material.plan.video.as_ref().ok_or_else(|| Error::internal("a copy's plan has no picture", version.to_string()))?;
     let top = video.copied.as_ref().ok_or_else(|| Error::internal("a copy's plan has nothing to copy", version.to_string()))?;
     let rendition = RenditionName::parse(&top.name)?;
-    let adopted = attempt.state.catalog.segments_adopted(version, &rendition).await?;
-    let copying = Copying { attempt, version, material: &material, top, rendition, adopted };
-    match copying.copy(video).await? {
-        End::Whole(rest) => copying.settle(rest).await?,
+    let runs = Runs::resume(attempt, version, &material, rendition.clone(), "copy-run").await?;
+    let copying = Copying { attempt, version, material: &material, top, rendition };
+    match copying.copy(video, runs).await? {
+        End::Whole(runs) => copying.settle(runs).await?,
         End::Broken(why) => {
             tracing::warn!(job = %attempt.job.id, cause = %why, "what was to be copied is encoded instead");
             copying.encode_instead(video).await?;
         }
     }
+    growth::grow(attempt, version, &material.plan).await;
     Ok(())
 }
 
-impl Copying<'_> {
-    async fn copy(&self, video: &VideoPlan) -> Result<End, Failed> {
+impl<'a> Copying<'a> {
+    async fn copy(&self, video: &VideoPlan, runs: Runs<'a>) -> Result<End<'a>, Failed> {
         failpoint::hit("copy");
         let (attempt, plan, top) = (self.attempt, &self.material.plan, self.top);
         let (sender, pieces) = mpsc::channel(PIECES);
@@ -105,7 +98,7 @@ impl Copying<'_> {
         };
         // What is broken need not be read to its end.
         let stop = attempt.cancel.child_token();
-        let (finished, taken, ()) = tokio::join!(attempt.state.sandbox.run(run, stop.clone()), self.take(pieces, &stop), watch);
+        let (finished, taken, ()) = tokio::join!(attempt.state.sandbox.run(run, stop.clone()), self.take(pieces, runs, &stop), watch);
         match (finished, taken?) {
             // It was we who stopped it.
             (Err(_), Err(broken)) if stop.is_cancelled() && !attempt.cancel.is_cancelled() => Ok(End::Broken(broken)),
@@ -113,11 +106,11 @@ impl Copying<'_> {
         }
     }
 
-    fn judge(&self, finished: &Finished, taken: Result<(Writing, Vec<u32>), CmafError>) -> Result<End, Failed> {
+    fn judge(&self, finished: &Finished, taken: Taken<'a>) -> Result<End<'a>, Failed> {
         if finished.host_failed || finished.lacked_memory() {
             return Err(Failed::by_host(finished));
         }
-        let (writing, pictures) = match taken {
+        let (runs, pictures) = match taken {
             Ok(taken) => taken,
             Err(broken) => return Ok(End::Broken(broken)),
         };
@@ -126,71 +119,40 @@ impl Copying<'_> {
             return Err(Failed::Trouble { error, stderr_tail: Some(finished.stderr_tail.clone()) });
         }
         let is_whole = pictures.iter().eq(self.material.plan.segments.iter().map(|segment| &segment.pictures));
-        Ok(if is_whole { End::Whole(writing) } else { End::Broken(CmafError::Empty) })
+        Ok(if is_whole { End::Whole(runs) } else { End::Broken(CmafError::Empty) })
     }
 
-    /// Takes the copied pictures as they come: each segment is written as soon as it is whole, and adopted with its run. Gives what is left to
-    /// adopt and the pictures of each segment, or the packager's complaint; then ffmpeg has been told to stop.
-    async fn take(&self, mut pieces: mpsc::Receiver<Bytes>, stop: &CancellationToken) -> Result<Result<(Writing, Vec<u32>), CmafError>> {
+    /// Takes the copied pictures as they come: each segment is written as soon as it is whole, and adopted with its run. Where that ends in a
+    /// complaint, ffmpeg has been told to stop.
+    async fn take(&self, mut pieces: mpsc::Receiver<Bytes>, mut runs: Runs<'a>, stop: &CancellationToken) -> Result<Taken<'a>> {
         let mut packager = VideoPackager::copying(&self.material.plan.segments, self.top.width, self.top.height);
-        let mut writing = Writing::default();
         while let Some(piece) = pieces.recv().await {
             let done = packager.push(&piece).and_then(|segments| match segments.is_empty() {
                 true => Ok(None),
                 false => packager.init().map(|init| Some((init, segments))),
             });
-            match done {
-                Ok(None) => {}
-                Ok(Some((init, segments))) => self.write(&mut writing, init, segments).await?,
-                Err(broken) => {
-                    stop.cancel();
-                    // An output that nobody takes would hold ffmpeg up.
-                    while pieces.recv().await.is_some() {}
-                    return Ok(Err(broken));
-                }
+            let taken = match done {
+                Ok(None) => Ok(()),
+                Ok(Some((init, segments))) => runs.take(init, segments).await?.map_err(other_init),
+                Err(broken) => Err(broken),
+            };
+            if let Err(broken) = taken {
+                stop.cancel();
+                // An output that nobody takes would hold ffmpeg up.
+                while pieces.recv().await.is_some() {}
+                return Ok(Err(broken));
             }
         }
         let end = match packager.finish() {
             Ok(end) => end,
             Err(broken) => return Ok(Err(broken)),
         };
-        self.write(&mut writing, end.init, end.segments).await?;
-        Ok(Ok((writing, end.pictures)))
+        let taken = runs.take(end.init, end.segments).await?;
+        Ok(taken.map(|()| (runs, end.pictures)).map_err(other_init))
     }
 
-    async fn write(&self, writing: &mut Writing, init: Init, segments: Vec<PackagedSegment>) -> Result<()> {
-        let writer = Writer { attempt: self.attempt, version: self.version, rendition: self.rendition.clone(), root: &self.material.root };
-        let new = segments.into_iter().filter(|segment| u64::from(segment.index) >= self.adopted).collect();
-        writing.segments.extend(self.attempt.or_discard(writer.segments(new, &init_sha256(&init))).await?);
-        writing.init = Some(init);
-        if writing.segments.len() >= RUN {
-            let run = std::mem::take(&mut writing.segments);
-            failpoint::hit("copy-run");
-            self.adopt_run(run).await?;
-        }
-        Ok(())
-    }
-
-    /// Hands over a run of segments while the job goes on (invariant 2: fenced as its end is).
-    async fn adopt_run(&self, segments: Vec<Segment>) -> Result<()> {
-        let written = [Written { rendition: self.rendition.clone(), init: None, segments }];
-        let lease_ms = self.attempt.state.limits.lease_ms();
-        transaction!(self.attempt.state.catalog, |tx| {
-            if !tx.heartbeat(&self.attempt.lease, lease_ms, self.attempt.percent()).await? {
-                return Err(lease_lost("its segments came too late"));
-            }
-            adopt(&mut tx, self.version, &written).await
-        })?;
-        self.attempt.keep();
-        Ok(())
-    }
-
-    async fn settle(&self, rest: Writing) -> Result<()> {
-        let Writing { init, segments } = rest;
-        let init = init.ok_or_else(|| Error::internal("a copy has no header", self.version.to_string()))?;
-        let writer = Writer { attempt: self.attempt, version: self.version, rendition: self.rendition.clone(), root: &self.material.root };
-        let init = Some(self.attempt.or_discard(writer.init(init)).await?);
-        let written = [Written { rendition: self.rendition.clone(), init, segments }];
+    async fn settle(&self, runs: Runs<'_>) -> Result<()> {
+        let written = [runs.rest()];
         failpoint::hit("copy-settle");
         transaction!(self.attempt.state.catalog, |tx| {
             tx.settle(&self.attempt.lease).await?;
@@ -223,11 +185,15 @@ impl Copying<'_> {
     fn encode_job(&self, chunk: u32, ticks: i64) -> NewJob {
         NewJob {
             kind: Kind::Encode,
-            payload: serde_json::json!({"chunk": chunk, "only": self.rendition.as_str()}).to_string(),
+            payload: serde_json::json!({"chunk": chunk, "only": [self.rendition.as_str()], "uncounted": true}).to_string(),
             video: self.attempt.job.video.clone(),
             version: Some(self.version.clone()),
             priority: PRIORITY,
             weight: (ticks / TICKS_PER_WEIGHT).max(1),
         }
     }
+}
+
+fn other_init(_: OtherInit) -> CmafError {
+    CmafError::Malformed("parameter sets other than those of an attempt before")
 }

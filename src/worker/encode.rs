@@ -3,6 +3,7 @@
 use super::attempt::{Attempt, Failed, count_down};
 use super::door::{BASE_URL, Output, SOURCE_URL};
 use super::ffmpeg::{Finished, Limits, Program, Run, follow};
+use super::growth;
 use super::segments::{Writer, Written, adopt, feed, init_sha256};
 use super::source::{self, Material};
 use crate::domain::ids::VersionId;
@@ -53,26 +54,28 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<(), Failed> {
     let chunk =
         video.chunks.get(payload.chunk as usize).ok_or_else(|| Error::internal("an encode's chunk is not planned", version.to_string()))?;
     let renditions = renditions(&payload, video)?;
-    let (made, pictures) = until_accepted(attempt, &material, video, chunk, renditions).await?;
-    let written = attempt.or_discard(write(attempt, version, &material, renditions, chunk, made)).await?;
-    // Of renditions that are made one by one, the first ones have told how many pictures there are.
-    let pictures = if payload.only.is_none() { pictures } else { 0 };
+    let (made, pictures) = until_accepted(attempt, &material, video, chunk, &renditions).await?;
+    let written = attempt.or_discard(write(attempt, version, &material, &renditions, chunk, made)).await?;
+    let pictures = if payload.uncounted { 0 } else { pictures };
     failpoint::hit("settle");
     transaction!(attempt.state.catalog, |tx| {
         tx.settle(&attempt.lease).await?;
         adopt(&mut tx, version, &written).await?;
         count_down(&mut tx, &attempt.job, version, pictures).await
     })?;
+    growth::grow(attempt, version, &material.plan).await;
     Ok(())
 }
 
 /// What the job is to make.
-fn renditions<'a>(payload: &EncodePayload, video: &'a VideoPlan) -> Result<&'a [Rendition]> {
-    match (&payload.only, &video.copied) {
-        (None, _) => Ok(&video.renditions),
-        (Some(only), Some(copied)) if only.as_str() == copied.name => Ok(std::slice::from_ref(copied)),
-        (Some(only), _) => Err(Error::internal("an encode's rendition is not planned", only.to_string())),
+fn renditions(payload: &EncodePayload, video: &VideoPlan) -> Result<Vec<Rendition>> {
+    if payload.only.is_empty() {
+        return Ok(video.renditions.clone());
     }
+    let is_wanted = |rung: &&Rendition| payload.only.iter().any(|name| name.as_str() == rung.name);
+    let wanted: Vec<_> = video.ladder().filter(is_wanted).cloned().collect();
+    let unplanned = || Error::internal("an encode's rendition is not planned", format!("{:?}", payload.only));
+    if wanted.len() == payload.only.len() { Ok(wanted) } else { Err(unplanned()) }
 }
 
 /// Encodes the chunk, from ever earlier in the source, until what comes out may be kept. Gives the pictures decoded besides.

@@ -10,7 +10,7 @@ use super::source;
 use crate::blobs::Source;
 use crate::catalog::versions::{NewRendition, Outline, Version};
 use crate::domain::ids::VersionId;
-use crate::domain::job::{Kind, NewJob, ProbePayload};
+use crate::domain::job::{EncodePayload, Kind, NewJob, ProbePayload};
 use crate::domain::replacement::Trim;
 use crate::domain::video::{RenditionName, Stage};
 use crate::domain::{Error, Result};
@@ -18,6 +18,7 @@ use crate::failpoint;
 use crate::transaction;
 use std::sync::Arc;
 use std::time::Duration;
+use theatrum_media::ladder::Rendition;
 use theatrum_media::plan::{Plan, VideoPlan};
 use theatrum_media::probe::{
     Chosen, Code, Container, Demuxer, Facts, HEAD_BYTES, PacketScan, Packets, Points, Refusal, StreamReport, packets_argv, sniff,
@@ -28,6 +29,8 @@ use tokio::sync::mpsc;
 const BATCHES: usize = 16;
 /// The report on the streams of a file with the most tracks we take is far smaller.
 const MAX_REPORT_BYTES: usize = 4 << 20;
+/// Someone waits for it to play.
+const LOWEST_FIRST_PRIORITY: i64 = 4;
 const FIRST_CHUNK_PRIORITY: i64 = 5;
 const PRIORITY: i64 = 10;
 const TICKS_PER_WEIGHT: i64 = 9_000;
@@ -188,6 +191,27 @@ fn renditions(plan: &Plan) -> Result<Vec<NewRendition>> {
     Ok(renditions)
 }
 
+/// The jobs that encode, each with the ticks it takes from the timeline. Of the first chunk the lowest rendition is made by itself: it plays a moment
+/// later.
+fn encodes(video: &VideoPlan) -> Vec<(EncodePayload, i64)> {
+    let Some((lowest, others)) = video.renditions.split_first() else { return Vec::new() };
+    let names = |renditions: &[Rendition]| renditions.iter().map(|rung| RenditionName::parse(&rung.name)).collect::<Result<Vec<_>>>();
+    let split = names(std::slice::from_ref(lowest)).ok().zip(names(others).ok()).filter(|(_, others)| !others.is_empty());
+    let mut encodes = Vec::new();
+    for chunk in &video.chunks {
+        let ticks = chunk.end_ticks() - chunk.start_ticks();
+        let only = match &split {
+            Some((lowest, others)) if chunk.index == 0 => {
+                encodes.push((EncodePayload { chunk: 0, only: lowest.clone(), uncounted: true }, ticks));
+                others.clone()
+            }
+            _ => Vec::new(),
+        };
+        encodes.push((EncodePayload { chunk: chunk.index, only, uncounted: false }, ticks));
+    }
+    encodes
+}
+
 /// The jobs that must settle before the version is published.
 fn jobs(plan: &Plan, version: &Version) -> Vec<NewJob> {
     let job = |kind, payload: String, priority, weight: i64| NewJob {
@@ -200,10 +224,13 @@ fn jobs(plan: &Plan, version: &Version) -> Vec<NewJob> {
     };
     let whole = plan.duration_ticks / TICKS_PER_WEIGHT;
     let mut jobs = Vec::new();
-    for chunk in plan.video.iter().filter(|video| !video.renditions.is_empty()).flat_map(|video| &video.chunks) {
-        let priority = if chunk.index == 0 { FIRST_CHUNK_PRIORITY } else { PRIORITY };
-        let payload = serde_json::json!({"chunk": chunk.index}).to_string();
-        jobs.push(job(Kind::Encode, payload, priority, (chunk.end_ticks() - chunk.start_ticks()) / TICKS_PER_WEIGHT));
+    for (payload, ticks) in plan.video.iter().flat_map(encodes) {
+        let priority = match (payload.chunk, payload.uncounted) {
+            (0, true) => LOWEST_FIRST_PRIORITY,
+            (0, false) => FIRST_CHUNK_PRIORITY,
+            _ => PRIORITY,
+        };
+        jobs.push(job(Kind::Encode, serde_json::json!(payload).to_string(), priority, ticks / TICKS_PER_WEIGHT));
     }
     if plan.video.as_ref().is_some_and(|video| video.copied.is_some()) {
         jobs.push(job(Kind::Copy, "{}".to_owned(), PRIORITY, whole / 50));
@@ -212,7 +239,7 @@ fn jobs(plan: &Plan, version: &Version) -> Vec<NewJob> {
         jobs.push(job(Kind::Stills, "{}".to_owned(), FIRST_CHUNK_PRIORITY, 1));
     }
     if plan.audio.is_some() {
-        jobs.push(job(Kind::Audio, "{}".to_owned(), FIRST_CHUNK_PRIORITY, whole / 20));
+        jobs.push(job(Kind::Audio, "{}".to_owned(), LOWEST_FIRST_PRIORITY, whole / 20));
     }
     jobs
 }

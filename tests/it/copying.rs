@@ -77,7 +77,7 @@ async fn the_top_rendition_is_the_source_itself() {
 async fn a_copy_that_is_killed_goes_on_where_it_was() {
     let mut server = Server::prepare(&[]);
     server.restart(&[("THEATRUM_FAILPOINT", "copy-settle")]);
-    let file = film(&server, "long.mp4", "320x180", 90);
+    let file = film(&server, "long.mp4", "320x180", 110);
     let publishing = Publishing::begin(&server, &file);
     server.wait_killed(std::time::Duration::from_secs(60));
     let catalog = server.catalog().await;

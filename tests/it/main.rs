@@ -13,6 +13,7 @@ mod downloads;
 mod edge;
 mod embed;
 mod full_disk;
+mod growing;
 mod house;
 mod idempotency;
 mod inbox;

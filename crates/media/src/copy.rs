@@ -27,6 +27,8 @@ pub struct Look {
     pub groups: Vec<Group>,
     /// Its level times ten, by its parameter sets.
     pub level: u8,
+    /// Its codec by RFC 6381, by its parameter sets.
+    pub codec: String,
 }
 
 /// Why a source's picture is encoded instead of copied.
@@ -158,7 +160,7 @@ mod tests {
         let times: Vec<i64> = (0..15_000).map(|number| number * 40).collect();
         video.end_pts = 600_000;
         let groups = times.iter().filter(|&pts| pts % gap == 0).map(|&pts| Group { pts, size_bytes: 100 * gap.unsigned_abs() });
-        video.look = Ok(Look { groups: groups.collect(), level: 40 });
+        video.look = Ok(Look { groups: groups.collect(), level: 40, codec: "avc1.640028".to_owned() });
         (video.pictures.0, video.solid.0) = (times.clone(), times);
         facts(video)
     }

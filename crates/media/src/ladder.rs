@@ -24,6 +24,13 @@ pub struct Rendition {
     pub level: u8,
 }
 
+impl Rendition {
+    /// The codec by RFC 6381 that encoding it gives.
+    pub fn codec(&self) -> String {
+        format!("avc1.6400{:02x}", self.level)
+    }
+}
+
 /// The size a picture has when shown: square pixels, upright. Gives (width, height).
 pub fn display_size(video: &VideoFacts) -> (f64, f64) {
     let (width, height) = (f64::from(video.width) * video.sar.as_f64(), f64::from(video.height));

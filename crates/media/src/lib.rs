@@ -15,6 +15,7 @@ pub mod copy;
 pub mod crypt;
 pub mod ladder;
 pub mod nal;
+pub mod pace;
 pub mod plan;
 pub mod playlist;
 pub mod probe;

@@ -1,7 +1,8 @@
 //! The plan of a version: everything its jobs need, derived once from the facts and kept in the catalog.
 
-use crate::copy::{self, Obstacle};
+use crate::copy::{self, Look, Obstacle};
 use crate::ladder::{Rendition, ladder};
+use crate::playlist::target_duration_s;
 use crate::probe::{Cadence, Colour, Demuxer, Facts, Jump, Points, VideoFacts, Window};
 use crate::time::{Rational, ticks_to_seconds};
 use crate::timeline::{self, Chunk, Segment};
@@ -9,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// Of the one rendition of the sound, its fragments' headers included.
 const AUDIO_KBPS: u64 = 144;
+/// Samples in an AAC frame.
+const AAC_FRAME: i64 = 1024;
 
 /// What is made of a source: renditions, their common timeline, the jobs that make them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +55,9 @@ pub struct VideoPlan {
     /// The source's own picture as the top rendition.
     #[serde(default)]
     pub copied: Option<Rendition>,
+    /// Its codec by RFC 6381.
+    #[serde(default)]
+    pub copied_codec: Option<String>,
     /// Why it is encoded as well.
     #[serde(default)]
     pub obstacle: Option<Obstacle>,
@@ -101,6 +107,11 @@ impl VideoPlan {
     /// All renditions, lowest first.
     pub fn ladder(&self) -> impl Iterator<Item = &Rendition> {
         self.renditions.iter().chain(&self.copied)
+    }
+
+    /// The codec by RFC 6381 that a rendition of [`Self::ladder`] is going to have; absent where that cannot be known.
+    pub fn codec(&self, rendition: &Rendition) -> Option<String> {
+        if self.copied.as_ref() == Some(rendition) { self.copied_codec.clone() } else { Some(rendition.codec()) }
     }
 
     /// Pictures that must decode for the source to be whole; at least half of them for it to be published. None where nothing is to be encoded.
@@ -180,6 +191,12 @@ impl Plan {
         kbps.saturating_mul(125).saturating_mul(seconds)
     }
 
+    /// EXT-X-TARGETDURATION of all its playlists, in seconds, known before any segment is: sound is cut where its frames end.
+    pub fn target_duration_s(&self) -> u64 {
+        let frame = if self.audio.is_some() { Rational::AUDIO.ticks(AAC_FRAME) } else { 0 };
+        target_duration_s(self.segments.iter().map(|segment| segment.end_ticks - segment.start_ticks + frame))
+    }
+
     /// Length in milliseconds, for people.
     pub fn duration_ms(&self) -> u64 {
         (ticks_to_seconds(self.duration_ticks) * 1000.0).round().max(0.0) as u64
@@ -203,6 +220,7 @@ fn video_plan(facts: &Facts, video: &VideoFacts, obstacle: Option<Obstacle>, chu
     let mut renditions = ladder(&VideoFacts { rate, ..video.clone() });
     let poster = poster(facts, video, renditions.last());
     let copied = if obstacle.is_none() { renditions.pop() } else { None };
+    let looked = video.look.as_ref().ok().filter(|_| copied.is_some());
     VideoPlan {
         stream: video.stream,
         time_base: video.time_base,
@@ -214,6 +232,7 @@ fn video_plan(facts: &Facts, video: &VideoFacts, obstacle: Option<Obstacle>, chu
         poster,
         renditions,
         copied,
+        copied_codec: looked.map(|look: &Look| look.codec.clone()),
         obstacle,
         chunks,
     }

@@ -4,7 +4,8 @@
 
 use m3u8_rs::{KeyMethod, MasterPlaylist, MediaPlaylistType, parse_master_playlist_res, parse_media_playlist_res};
 use theatrum_media::playlist::{
-    AudioEntry, Entry, MediaPlaylist, PlaylistError, Rates, VideoEntry, master, target_duration_s, write_entries,
+    AudioEntry, Entry, MediaPlaylist, PlaylistError, PlaylistType, Rates, VideoEntry, is_growing, master, segments_listed,
+    target_duration_s, write_entries,
 };
 use theatrum_media::time::Rational;
 
@@ -12,11 +13,13 @@ fn segments(count: usize) -> Vec<(i64, String)> {
     (0..count).map(|index| (540_540, format!("{index:06}-1.m4s"))).collect()
 }
 
+fn written(segments: &[(i64, String)], playlist_type: PlaylistType) -> String {
+    MediaPlaylist { init_uri: "init-1.mp4", segments, key_period: Some(10), target_duration_s: 6, playlist_type }.write().unwrap()
+}
+
 #[test]
 fn a_media_playlist_reads_back() {
-    let segments = segments(23);
-    let playlist = MediaPlaylist { init_uri: "init-1.mp4", segments: &segments, key_period: Some(10), target_duration_s: 6 };
-    let text = playlist.write().unwrap();
+    let text = written(&segments(23), PlaylistType::Vod);
     let read = parse_media_playlist_res(text.as_bytes()).unwrap();
     assert_eq!((read.version, read.target_duration, read.media_sequence), (Some(6), 6, 0));
     assert!(read.end_list && read.independent_segments && read.playlist_type == Some(MediaPlaylistType::Vod));
@@ -31,13 +34,26 @@ fn a_media_playlist_reads_back() {
 }
 
 #[test]
+fn what_grows_is_the_beginning_of_what_it_becomes() {
+    let (part, whole) = (written(&segments(7), PlaylistType::Event), written(&segments(23), PlaylistType::Vod));
+    let read = parse_media_playlist_res(part.as_bytes()).unwrap();
+    assert!(!read.end_list && read.playlist_type == Some(MediaPlaylistType::Event));
+    let start = read.start.unwrap();
+    assert!(start.time_offset.abs() < f64::EPSILON && start.precise == Some(true));
+    let body = |text: &str| text[text.find("#EXT-X-MAP").unwrap()..].to_owned();
+    assert!(body(&whole).starts_with(&body(&part)));
+    assert_eq!((segments_listed(part.as_bytes()), segments_listed(whole.as_bytes())), (7, 23));
+    assert_eq!((is_growing(part.as_bytes()), is_growing(whole.as_bytes())), (true, false));
+}
+
+#[test]
 fn what_players_choke_on_is_refused() {
     let segment = || Entry::Segment { duration_ticks: 1, uri: "0.m4s".into() };
     let after = [Entry::Key("keys/0".into()), Entry::Map("init-1.mp4".into()), segment()];
-    assert_eq!(write_entries(&after, 6), Err(PlaylistError::MapAfterKey));
-    assert_eq!(write_entries(&[segment()], 6), Err(PlaylistError::NoMedia));
+    assert_eq!(write_entries(&after, 6, PlaylistType::Vod), Err(PlaylistError::MapAfterKey));
+    assert_eq!(write_entries(&[segment()], 6, PlaylistType::Vod), Err(PlaylistError::NoMedia));
     let uri = "init\"\n#EXT-X-KEY:METHOD=NONE";
-    assert_eq!(write_entries(&[Entry::Map(uri.into()), segment()], 6), Err(PlaylistError::BadUri(uri.into())));
+    assert_eq!(write_entries(&[Entry::Map(uri.into()), segment()], 6, PlaylistType::Vod), Err(PlaylistError::BadUri(uri.into())));
 }
 
 fn read_master(text: &str) -> MasterPlaylist {
@@ -51,7 +67,7 @@ fn a_master_reads_back() {
     let video = VideoEntry { uri: "720p/playlist.m3u8", rates, codec: "avc1.64001f", width: 1280, height: 720, rate };
     let sound = Rates { peak_bps: 140_000, average_bps: 130_000 };
     let audio = AudioEntry { uri: "audio/playlist.m3u8", rates: sound, codec: "mp4a.40.2" };
-    let read = read_master(&master(std::slice::from_ref(&video), Some(&audio)).unwrap());
+    let read = read_master(&master(std::slice::from_ref(&video), Some(&audio), PlaylistType::Vod).unwrap());
     let variant = &read.variants[0];
     assert_eq!((variant.bandwidth, variant.average_bandwidth), (2_140_000, Some(1_630_000)));
     assert_eq!(variant.codecs.as_deref(), Some("avc1.64001f,mp4a.40.2"));
@@ -60,11 +76,14 @@ fn a_master_reads_back() {
     let group = &read.alternatives[0];
     assert!(group.default && group.autoselect && group.uri.as_deref() == Some("audio/playlist.m3u8"));
     assert_eq!((group.language.as_deref(), group.channels.as_ref().map(ToString::to_string)), (Some("und"), Some("2".into())));
-    let silent = read_master(&master(&[video], None).unwrap());
+    let silent = read_master(&master(&[video], None, PlaylistType::Vod).unwrap());
     assert!(silent.alternatives.is_empty() && silent.variants[0].audio.is_none());
-    let sound = read_master(&master(&[], Some(&audio)).unwrap());
+    let sound = read_master(&master(&[], Some(&audio), PlaylistType::Vod).unwrap());
     assert_eq!((sound.variants[0].uri.as_str(), sound.variants[0].bandwidth), ("audio/playlist.m3u8", 140_000));
-    assert_eq!(master(&[], None), Err(PlaylistError::NoMedia));
+    assert_eq!(master(&[], None, PlaylistType::Vod), Err(PlaylistError::NoMedia));
+    for (playlist_type, grows) in [(PlaylistType::Event, true), (PlaylistType::Vod, false)] {
+        assert_eq!(is_growing(master(&[], Some(&audio), playlist_type).unwrap().as_bytes()), grows);
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(super) async fn look(source: &Source, index: &Index, facts: &Facts) -> Resul
         idrs[candidate] = is_idr(source, &h264, candidate).await?;
     }
     let groups = copy::groups(&h264.pictures, |index| idrs[index]);
-    Ok(groups.map(|groups| Look { groups, level: h264.level }).ok_or(Obstacle::Idrs))
+    Ok(groups.map(|groups| Look { groups, level: h264.level, codec: h264.codec }).ok_or(Obstacle::Idrs))
 }
 
 async fn is_idr(source: &Source, h264: &H264, picture: usize) -> Result<bool> {

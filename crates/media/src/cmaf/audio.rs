@@ -78,6 +78,11 @@ impl AudioPackager {
         Ok(done)
     }
 
+    /// The init segment, which is the same for all sound.
+    pub fn init() -> Result<Init, CmafError> {
+        Init::audio()
+    }
+
     /// Ends the stream: the rest, silence where whole segments have no sound. An error when nothing was encoded or the stream broke off.
     pub fn finish(mut self) -> Result<EncodedAudio, CmafError> {
         if !self.reader.is_at_end() {

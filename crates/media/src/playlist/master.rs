@@ -1,6 +1,6 @@
 //! Master playlists: the renditions to choose from, with rates as measured.
 
-use super::{PlaylistError, check_uri};
+use super::{PlaylistError, PlaylistType, START, check_uri};
 use crate::time::{Rational, ticks_to_seconds};
 
 /// The one audio group.
@@ -72,8 +72,11 @@ pub struct AudioEntry<'a> {
 }
 
 /// The master playlist of a version: picture with sound, picture alone, or sound alone. Takes the picture renditions lowest first.
-pub fn master(video: &[VideoEntry<'_>], audio: Option<&AudioEntry<'_>>) -> Result<String, PlaylistError> {
+pub fn master(video: &[VideoEntry<'_>], audio: Option<&AudioEntry<'_>>, playlist_type: PlaylistType) -> Result<String, PlaylistError> {
     let mut text = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n".to_owned();
+    if playlist_type == PlaylistType::Event {
+        text += START;
+    }
     match audio {
         None if video.is_empty() => return Err(PlaylistError::NoMedia),
         Some(audio) if video.is_empty() => text += &sound_alone(audio)?,

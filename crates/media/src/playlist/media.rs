@@ -1,6 +1,6 @@
 //! Media playlists: one rendition's segments and keys.
 
-use super::{PlaylistError, check_uri};
+use super::{PlaylistError, PlaylistType, START, check_uri};
 use crate::crypt::key_index;
 use crate::time::{TICKS_PER_SECOND, ticks_to_seconds};
 
@@ -20,7 +20,7 @@ pub enum Entry {
     },
 }
 
-/// A finished rendition, as its playlist shows it.
+/// A rendition, as its playlist shows it.
 #[derive(Debug, Clone)]
 pub struct MediaPlaylist<'a> {
     /// Address of the clear init segment, relative to the playlist: `init-1.mp4`.
@@ -31,6 +31,8 @@ pub struct MediaPlaylist<'a> {
     pub key_period: Option<u32>,
     /// EXT-X-TARGETDURATION, the same in all renditions of a version: see [`target_duration_s`].
     pub target_duration_s: u64,
+    /// Whether these segments are all of them.
+    pub playlist_type: PlaylistType,
 }
 
 impl MediaPlaylist<'_> {
@@ -43,7 +45,7 @@ impl MediaPlaylist<'_> {
             }
             entries.push(Entry::Segment { duration_ticks: *duration_ticks, uri: uri.clone() });
         }
-        write_entries(&entries, self.target_duration_s)
+        write_entries(&entries, self.target_duration_s, self.playlist_type)
     }
 }
 
@@ -53,10 +55,19 @@ pub fn target_duration_s(durations: impl IntoIterator<Item = i64>) -> u64 {
     ((longest + TICKS_PER_SECOND / 2) / TICKS_PER_SECOND).max(1) as u64
 }
 
-/// Writes a VOD playlist of the given entries, or refuses what players are known to choke on.
-pub fn write_entries(entries: &[Entry], target_duration_s: u64) -> Result<String, PlaylistError> {
+/// How many segments a media playlist of ours lists.
+pub fn segments_listed(text: &[u8]) -> usize {
+    text.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"#EXTINF:")).count()
+}
+
+/// Writes a playlist of the given entries, or refuses what players are known to choke on.
+pub fn write_entries(entries: &[Entry], target_duration_s: u64, playlist_type: PlaylistType) -> Result<String, PlaylistError> {
+    let (word, start, end) = match playlist_type {
+        PlaylistType::Event => ("EVENT", START, ""),
+        PlaylistType::Vod => ("VOD", "", "#EXT-X-ENDLIST\n"),
+    };
     let mut text = format!(
-        "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:{target_duration_s}\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n"
+        "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:{target_duration_s}\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:{word}\n{start}#EXT-X-INDEPENDENT-SEGMENTS\n"
     );
     let (mut keyed, mut mapped, mut segments) = (false, false, 0);
     for entry in entries {
@@ -79,5 +90,5 @@ pub fn write_entries(entries: &[Entry], target_duration_s: u64) -> Result<String
     if !mapped || segments == 0 {
         return Err(PlaylistError::NoMedia);
     }
-    Ok(text + "#EXT-X-ENDLIST\n")
+    Ok(text + end)
 }

@@ -67,6 +67,8 @@ pub struct H264 {
     pub places: Vec<Place>,
     /// Its level times ten.
     pub level: u8,
+    /// Its codec by RFC 6381.
+    pub codec: String,
 }
 
 impl H264 {
@@ -144,9 +146,10 @@ impl Index {
     pub fn h264(&self, stream: u32, size_bytes: u64) -> Option<H264> {
         let track = self.track(stream)?;
         let (avcc, places) = (track.avcc.as_ref()?, track.places(size_bytes)?);
-        // AVCProfileLevelIndication, and lengthSizeMinusOne in the last two bits.
-        let (&level, &lengths) = (avcc.get(3)?, avcc.get(4)?);
-        (lengths & 3 == 3).then_some(H264 { pictures: track.pictures(&places)?, places, level })
+        // Profile, compatibility and level, and lengthSizeMinusOne in the last two bits.
+        let &[_, profile, compatibility, level, lengths, ..] = avcc.as_slice() else { return None };
+        let codec = format!("avc1.{profile:02x}{compatibility:02x}{level:02x}");
+        (lengths & 3 == 3).then_some(H264 { pictures: track.pictures(&places)?, places, level, codec })
     }
 
     fn track(&self, stream: u32) -> Option<&Track> {

@@ -83,7 +83,7 @@ fn look(bytes: &[u8], index: &Index, facts: &mut Facts) {
             let place = h264.places[picture];
             place.key && nal::head(&bytes[place.offset as usize..][..place.size_bytes as usize], 0) == Head::Idr
         };
-        copy::groups(&h264.pictures, is_idr).map(|groups| Look { groups, level: h264.level }).ok_or(Obstacle::Idrs)
+        copy::groups(&h264.pictures, is_idr).map(|groups| Look { groups, level: h264.level, codec: h264.codec }).ok_or(Obstacle::Idrs)
     });
     facts.video.as_mut().unwrap().look = found;
 }
