@@ -6,6 +6,7 @@
 mod audio;
 mod copy;
 mod encode;
+mod graph;
 mod seen;
 mod still;
 mod verdict;
@@ -61,17 +62,16 @@ fn input(plan: &Plan, url: &str, seek_ticks: Option<i64>) -> Vec<String> {
     argv
 }
 
-/// The first filters, with a comma after each: they take the jumps out of the source's clock. `setpts` is the filter's name, which is another for
-/// sound.
-fn clock(plan: &Plan, setpts: &str) -> String {
+/// The first filters, where there are jumps: they take them out of the source's clock. `setpts` is the filter's name, which is another for sound.
+fn clock(plan: &Plan, setpts: &str) -> Option<String> {
     if plan.jumps.is_empty() {
-        return String::new();
+        return None;
     }
     // What lies more than half the clock's range after the start, ffmpeg takes for what was before an overflow, but only behind a seek.
     let lowest = plan.origin_ticks - OVERFLOW_SLACK_TICKS;
     let overflow = format!("{setpts}='PTS+round(lt(T*90000,{lowest})*{OVERFLOW_TICKS}/90000/TB)'");
     let jumps = plan.jumps.iter().map(|jump| format!("gte(T*90000,{})*{}", jump.middle_ticks(), jump.by_ticks));
-    format!("{overflow},{setpts}='PTS-round(({})/90000/TB)',", jumps.collect::<Vec<_>>().join("+"))
+    Some(format!("{overflow},{setpts}='PTS-round(({})/90000/TB)'", jumps.collect::<Vec<_>>().join("+")))
 }
 
 /// Output options that keep every word of the source out of the result.

@@ -9,7 +9,7 @@ use crate::time::{AUDIO_RATE, Rational, ticks_to_decimal};
 pub fn audio_argv(plan: &Plan, audio: &AudioPlan, source_url: &str, sink_url: &str) -> Vec<String> {
     let (filters, lead) = match audio.counted_from_ticks {
         Some(from) => (counted(audio, from), Some(LEAD_TICKS + from.max(plan.origin_ticks) - plan.origin_ticks)),
-        None => (clock(plan, "asetpts") + &timed(audio, plan.origin_ticks), None),
+        None => (clock(plan, "asetpts").into_iter().chain([timed(audio, plan.origin_ticks)]).collect::<Vec<_>>().join(","), None),
     };
     let mut argv = opening();
     argv.extend(input(plan, source_url, None));

@@ -56,13 +56,15 @@ impl SeenReader {
     }
 }
 
-/// The branch of the filter graph that ends in `[seen]`, if this job has one: pictures as decoded, not copied, around the chunk's interval.
+/// The stage of the filter graph that has a branch to `[seen]`, if this job has one: pictures as decoded, not copied, around the chunk's interval.
 pub(super) fn branch(job: &EncodeJob<'_>, distinct: &str) -> Option<String> {
     let evidence = job.chunk.evidence?;
     let around = |ticks: i64| ticks_to_decimal(job.plan.origin_ticks + ticks);
     let (from, end) = (around(job.chunk.start_ticks() - evidence.slack_ticks), around(job.chunk.end_ticks() + evidence.slack_ticks));
     let origin = job.plan.origin_ticks;
-    Some(format!("split[made][decoded];[decoded]trim=start={from}:end={end},settb=1/90000,{distinct},setpts=PTS-({origin})[{SEEN}];[made]"))
+    Some(format!(
+        "split[made][decoded];[decoded]trim=start={from}:end={end},settb=1/90000,{distinct},setpts=PTS-({origin})[{SEEN}];[made]null"
+    ))
 }
 
 /// The output: the encoder passes pictures on by reference, the format writes a line about each.

@@ -1,6 +1,6 @@
 //! The poster.
 
-use super::encode::numbered;
+use super::graph::numbered;
 use super::{StartLevel, anonymous, clock, input, opening, put, words};
 use crate::plan::{Plan, VideoPlan};
 use crate::probe::Cadence;
@@ -13,6 +13,7 @@ pub fn still_argv(plan: &Plan, video: &VideoPlan, level: StartLevel, source_url:
         StartLevel::FromStart => (None, poster.within.map(|(first, _)| first)),
         _ => (poster.near_ticks, Some(poster.pts)),
     };
+    let clock = clock(plan, "setpts").map(|clock| clock + ",").unwrap_or_default();
     let cut = match (poster.within, video.cadence) {
         // What was cut away is not shown, not even by its poster.
         (Some((first, end)), Cadence::Counted { rate }) => {
@@ -24,7 +25,7 @@ pub fn still_argv(plan: &Plan, video: &VideoPlan, level: StartLevel, source_url:
     let scale = format!("scale={}:{}:flags=bicubic:out_range=pc,setsar=1,format=yuvj420p", poster.width, poster.height);
     let mut argv = opening();
     argv.extend(input(plan, source_url, seek));
-    argv.extend(["-filter_complex".to_owned(), format!("[0:{}]{}{cut}{scale}[poster]", video.stream, clock(plan, "setpts"))]);
+    argv.extend(["-filter_complex".to_owned(), format!("[0:{}]{clock}{cut}{scale}[poster]", video.stream)]);
     argv.extend(words("-map [poster] -frames:v 1 -fps_mode passthrough -c:v mjpeg -q:v 3 -threads 1 -flags:v +bitexact"));
     argv.extend(anonymous());
     argv.extend(words("-f image2pipe"));

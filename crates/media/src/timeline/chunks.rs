@@ -185,8 +185,9 @@ fn starts(facts: &Facts, video: &VideoFacts, start: i64) -> (Option<i64>, Option
     if video.from_start_only || below < 2 {
         return (None, None);
     }
-    let at = below - 1;
-    let near = if keys[at].clean && facts.demuxer.has_index() { at } else { at - 1 };
+    // A deinterlacer looks at the picture before.
+    let at = if video.interlaced && time(&keys[below - 1]) == start { below - 2 } else { below - 1 };
+    let near = if keys[at].clean && facts.demuxer.has_index() { at } else { at.saturating_sub(1) };
     let first = video.start_ticks().unwrap_or(0);
     let worth_it = |ticks: i64| Some(ticks).filter(|&ticks| ticks > first + TICKS_PER_SECOND / 2);
     let near_ticks = if facts.demuxer.has_index() { exact_seek(keys, near, video.time_base) } else { time(&keys[near]) - LOOSE_SEEK_TICKS };

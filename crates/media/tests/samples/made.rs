@@ -183,6 +183,14 @@ fn interlaced_keeps_every_picture() {
     exact(&moving("fields.ts", "-vf interlace,setfield=tff -flags +ildct+ilme -c:v mpeg2video -bf 2 -g 15 -q:v 4"), true);
 }
 
+/// A deinterlacer looks at both neighbours of a picture, those in other chunks too.
+#[test]
+fn deinterlaced_chunks_are_those_of_one_run() {
+    let interlace = "-vf interlace,setfield=tff -flags +ildct+ilme";
+    exact(&moving("fields.mp4", &format!("{interlace} -c:v libx264 -preset veryfast -g 50 -x264-params tff=1")), false);
+    exact(&moving("fields.mkv", &format!("{interlace} -c:v mpeg2video -bf 0 -g 25 -q:v 4")), false);
+}
+
 #[test]
 fn above_sixty_is_halved() {
     let source = make("fast.mp4", "-f lavfi -i testsrc2=size=128x72:rate=120:duration=10 -c:v libx264 -preset veryfast -g 120");
