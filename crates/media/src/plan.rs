@@ -4,12 +4,15 @@ use crate::copy::{self, Look, Obstacle};
 use crate::ladder::{Rendition, ladder};
 use crate::playlist::target_duration_s;
 use crate::probe::{Cadence, Colour, Demuxer, Facts, Jump, Points, VideoFacts, Window};
-use crate::time::{Rational, ticks_to_seconds};
+use crate::time::{Rational, TICKS_PER_SECOND, ticks_to_seconds};
 use crate::timeline::{self, Chunk, Segment};
 use serde::{Deserialize, Serialize};
 
 /// Of the one rendition of the sound, its fragments' headers included.
 const AUDIO_KBPS: u64 = 144;
+/// What is longer than [`SHORT_TICKS`] has as many segments at least: places to begin, and work for more than one slot.
+const LEAST_SEGMENTS: usize = 3;
+const SHORT_TICKS: i64 = 4 * TICKS_PER_SECOND;
 /// Samples in an AAC frame.
 const AAC_FRAME: i64 = 1024;
 
@@ -153,15 +156,19 @@ impl Plan {
         let marks = facts.video.as_ref().map(|video| timeline::marks(facts, video)).unwrap_or_default();
         let sound_end =
             facts.audio.as_ref().map(|audio| audio.time_base.ticks(audio.end_pts).min(facts.end_ticks()) - facts.origin_ticks());
-        let copied = facts.video.as_ref().map(|video| idrs(facts, video));
-        let segments = match &copied {
-            Some(Ok(idrs)) => copy::segments(idrs, &marks, duration_ticks, target, sound_end),
-            Some(Err(_)) => timeline::video_segments(&marks, duration_ticks, target, sound_end),
-            None => timeline::sound_segments(duration_ticks, target),
+        let copied = facts.video.as_ref().map(|video| {
+            let segments = copy::segments(&idrs(facts, video)?, &marks, duration_ticks, target, sound_end);
+            let is_enough = segments.len() >= LEAST_SEGMENTS || duration_ticks <= SHORT_TICKS;
+            if is_enough { Ok(segments) } else { Err(Obstacle::Idrs) }
+        });
+        let (segments, obstacle) = match copied {
+            Some(Ok(segments)) => (segments, None),
+            Some(Err(obstacle)) => (timeline::video_segments(&marks, duration_ticks, target, sound_end), Some(obstacle)),
+            None => (timeline::sound_segments(duration_ticks, target), None),
         };
-        let video = facts.video.as_ref().zip(copied).map(|(video, copied)| {
+        let video = facts.video.as_ref().map(|video| {
             let chunks = timeline::chunks(facts, video, &marks, &segments, slots);
-            video_plan(facts, video, copied.err(), chunks)
+            video_plan(facts, video, obstacle, chunks)
         });
         let counted = facts.video.as_ref().is_some_and(|video| matches!(video.cadence, Cadence::Counted { .. }));
         let audio = facts.audio.as_ref().map(|audio| AudioPlan {
