@@ -1871,7 +1871,10 @@ export interface components {
             created_at: components["schemas"]["Moment"];
             created_by: string;
             disabled_at: components["schemas"]["Moment"] | null;
-            /** @description Why: `asked`, by an administrator; `gone`, it answered 410; `unanswered`, it has not taken an event for days. */
+            /**
+             * @description Why: `asked`, by an administrator; `gone`, it answered 410; `unanswered`, it has not taken an event for days;
+             *     `restored`, the house came back from a backup.
+             */
             disabled_why: string | null;
             /** @description Only these; empty: all. */
             events: components["schemas"]["EventKind"][];
