@@ -167,6 +167,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow changes.
+         * @description Server-sent events: `video` with a Video whenever one changes that the caller may see, `removed` with `{video}` when one is gone. Nothing
+         *     is replayed: load the list after connecting. The stream ends with the token, and when changes were missed: connect again, load again.
+         *     `alive` comes whenever there was nothing to tell for 15 seconds: a stream that says nothing for longer has broken unnoticed.
+         */
+        get: operations["follow_changes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/collections": {
         parameters: {
             query?: never;
@@ -255,12 +277,31 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Follow changes.
-         * @description Server-sent events: `video` with a Video whenever one changes that the caller may see, `removed` with `{video}` when one is gone. Nothing
-         *     is replayed: load the list after connecting. The stream ends with the token, and when changes were missed: connect again, load again.
-         *     `alive` comes whenever there was nothing to tell for 15 seconds: a stream that says nothing for longer has broken unnoticed.
+         * Read the log of events.
+         * @description Oldest first: administrators read all, owners those of their videos, everyone what is for viewers of videos that they may see.
          */
-        get: operations["follow_events"];
+        get: operations["list_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/events/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow the log of events.
+         * @description Server-sent events: each has its kind as `event`, an Event as `data`, and its cursor as `id`, so that `Last-Event-ID` goes on where a stream broke
+         *     off and nothing is missed or comes twice. `alive` comes, without an id, whenever there was nothing to tell for 15 seconds. The stream ends with the token.
+         */
+        get: operations["stream_events"];
         put?: never;
         post?: never;
         delete?: never;
@@ -675,52 +716,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/verifications": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List verifications.
-         * @description Administrators see all, authors those that they asked for; newest first.
-         */
-        get: operations["list_verifications"];
-        put?: never;
-        /**
-         * Verify blobs.
-         * @description Begins to read every blob of a video, or of all, again, and to compare it with its digests and rows; `GET /v1/verifications/{id}` says how far it
-         *     has come and what it found. With `repair` it makes again, from the original, what is damaged: those who watch are not disturbed. One video for its
-         *     owner, all for administrators.
-         */
-        post: operations["begin_verification"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/verifications/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Look at a verification.
-         * @description For administrators, and for whoever asked for it.
-         */
-        get: operations["read_verification"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/videos": {
         parameters: {
             query?: never;
@@ -946,6 +941,118 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhooks.
+         * @description For administrators; newest first.
+         */
+        get: operations["list_webhooks"];
+        put?: never;
+        /**
+         * Make a webhook.
+         * @description For administrators. From now on, what happens to videos is posted to its URL, signed by the Standard Webhooks specification.
+         */
+        post: operations["create_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look at a webhook.
+         * @description For administrators.
+         */
+        get: operations["read_webhook"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a webhook.
+         * @description For administrators. What it has not had it will not get.
+         */
+        delete: operations["delete_webhook"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a webhook.
+         * @description For administrators: its address, its events, whether anything is sent to it, or its secret.
+         */
+        patch: operations["change_webhook"];
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the deliveries of a webhook.
+         * @description For administrators: each event that it has had or is to have, newest first.
+         */
+        get: operations["list_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/deliveries/{delivery}/redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Deliver an event again.
+         * @description For administrators: at once, and with the same `webhook-id`, whether the endpoint has had it or not.
+         */
+        post: operations["redeliver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try a webhook.
+         * @description For administrators: sends a message of the type `webhook.test` now, once, and tells how the endpoint took it.
+         */
+        post: operations["test_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1022,6 +1129,48 @@ export interface components {
             /** Format: int64 */
             size_bytes: number;
         };
+        /** @description One event on its way to one endpoint. */
+        Delivery: {
+            /** @description The beginning of the last answer. */
+            answer: string | null;
+            attempted_at: components["schemas"]["Moment"] | null;
+            /**
+             * Format: int64
+             * @description Attempts so far.
+             */
+            attempts: number;
+            delivered_at: components["schemas"]["Moment"] | null;
+            /** @description Also the `webhook-id` of each attempt. */
+            delivery: components["schemas"]["Id"];
+            /**
+             * @description Why the last attempt failed: `timeout`, `unreachable`, `tls-failed`, `broken-off`, `redirected`, `refused-by-endpoint`,
+             *     `private-address` or `not-sent`.
+             */
+            error: string | null;
+            /** @description When the event happened. */
+            happened_at: components["schemas"]["Moment"];
+            next_attempt_at: components["schemas"]["Moment"] | null;
+            state: components["schemas"]["DeliveryState"];
+            /**
+             * Format: int64
+             * @description The HTTP status of the last attempt; null without an answer.
+             */
+            status: number | null;
+            /** @description The event's kind. */
+            type: components["schemas"]["EventKind"];
+            video: components["schemas"]["Id"];
+        };
+        /** @description A page of deliveries, newest first. */
+        DeliveryPage: {
+            deliveries: components["schemas"]["Delivery"][];
+            /** @description Asks for the next page; null on the last. */
+            next_cursor: string | null;
+        };
+        /**
+         * @description Whether an endpoint has had an event.
+         * @enum {string}
+         */
+        DeliveryState: "pending" | "delivered";
         /**
          * @description How the player gets at the stream.
          * @enum {string}
@@ -1056,51 +1205,38 @@ export interface components {
             /** @description What the operator permits: `*` for any origin by https. */
             permitted: string[];
         };
-        /** @description One thing that is not as it should be. */
-        Finding: {
+        /** @description Something that happened. */
+        Event: {
+            /** @description Its place in the log: `after` this come the next. */
+            cursor: string;
+            data: components["schemas"]["EventData"];
             /**
-             * Format: int64
-             * @description When in the video a segment begins.
+             * Format: date-time
+             * @description When it happened, by RFC 3339.
              */
-            from_ms: number | null;
-            /** @description What it means for those who watch. */
-            means: string;
-            /** @description What to do; null when nothing is left to do. */
-            mend: string | null;
-            /**
-             * Format: int64
-             * @description Of a segment from 0, of a part of the original from 1.
-             */
-            number: number | null;
-            outcome: components["schemas"]["FindingOutcome"];
-            /** @description Where the blob lies in the store. */
-            path: string;
-            piece: components["schemas"]["FindingPiece"];
-            problem: components["schemas"]["FindingProblem"];
-            /** @description Null for what belongs to none. */
-            rendition: string | null;
-            /**
-             * Format: int64
-             * @description When in the video a segment ends.
-             */
-            until_ms: number | null;
+            timestamp: string;
+            type: components["schemas"]["EventKind"];
+        };
+        /** @description What an event tells; docs/events.md says which kinds have which members. */
+        EventData: {
+            /** @description The state of the video just after it happened. */
+            state: string | null;
+            version: components["schemas"]["Id"] | null;
             video: components["schemas"]["Id"];
+        } & {
+            [key: string]: unknown;
         };
         /**
-         * @description What became of a finding.
+         * @description What happened.
          * @enum {string}
          */
-        FindingOutcome: "found" | "repaired" | "failed" | "lost" | "remaking";
-        /**
-         * @description What kind of blob a finding is about.
-         * @enum {string}
-         */
-        FindingPiece: "source" | "segment" | "init" | "poster" | "playlist" | "rows" | "key";
-        /**
-         * @description What is wrong with a blob.
-         * @enum {string}
-         */
-        FindingProblem: "missing" | "size" | "altered" | "malformed" | "unreadable";
+        EventKind: "upload.finished" | "video.playable" | "video.ready" | "video.degraded" | "video.repaired" | "video.replaced" | "replacement.refused" | "replacement.cancelled" | "video.refused" | "video.edited" | "video.deleted" | "job.dead";
+        /** @description A page of the log, oldest first. */
+        EventPage: {
+            events: components["schemas"]["Event"][];
+            /** @description What to ask `after` for the next page; null on the last. To go on from there later, ask after the last event's `cursor`. */
+            next_cursor: string | null;
+        };
         /** @description An upload that has become a video. */
         FinishedUpload: {
             upload: components["schemas"]["Id"];
@@ -1150,7 +1286,7 @@ export interface components {
          * @description What a job does.
          * @enum {string}
          */
-        JobKind: "probe" | "encode" | "copy" | "audio" | "stills" | "publish" | "repair";
+        JobKind: "probe" | "encode" | "copy" | "audio" | "stills" | "publish";
         /** @description A page of jobs, newest first. */
         JobPage: {
             jobs: components["schemas"]["Job"][];
@@ -1295,11 +1431,12 @@ export interface components {
             /** @description The video's title; absent: the file's name without its ending. */
             title?: string | null;
         };
-        /** @description What is to be verified. */
-        NewVerification: {
-            /** @description Whether to make again what is damaged and can be made again from its source. */
-            repair: boolean;
-            video?: components["schemas"]["Id"] | null;
+        /** @description The endpoint that is wanted. */
+        NewWebhook: {
+            /** @description Only these; absent or empty: all. */
+            events?: components["schemas"]["EventKind"][] | null;
+            /** @description Where events are posted: `https://…`, on the public internet unless the operator allows more. */
+            url: string;
         };
         /** @description The answer for a video (§2.3.4.2). No thumbnail: pictures of a video are for those who may see it. */
         OEmbed: {
@@ -1461,6 +1598,11 @@ export interface components {
              */
             of: number;
         };
+        /** @description A delivery that will be made once more. */
+        Redelivery: {
+            delivery: components["schemas"]["Id"];
+            state: components["schemas"]["DeliveryState"];
+        };
         /** @description A job that was queued again. */
         RedrivenJob: {
             job: components["schemas"]["Id"];
@@ -1581,6 +1723,11 @@ export interface components {
             /** @description A secret while it lasts; null when cookies were asked for. */
             url: string | null;
         };
+        /** @description An endpoint, with its secret if it has just got one. */
+        SignedWebhook: components["schemas"]["Webhook"] & {
+            /** @description What messages are signed with, `whsec_…`: a secret, shown this once. Null when it stays as it was. */
+            secret: string | null;
+        };
         /** @description A key pair that signs links, or whose links are trusted. */
         SigningKey: {
             /** @description Whether it signs; one does. */
@@ -1603,11 +1750,6 @@ export interface components {
         /** @description The key pairs that are trusted, oldest first. */
         SigningKeyList: {
             signing_keys: components["schemas"]["SigningKey"][];
-        };
-        /** @description A video that was not read. */
-        SkippedVideo: {
-            video: components["schemas"]["Id"];
-            why: string;
         };
         /** @description The disk, and what was found on it. */
         Storage: {
@@ -1663,66 +1805,6 @@ export interface components {
          * @enum {string}
          */
         UploadState: "open" | "finished" | "aborted" | "expired";
-        /** @description A reading of blobs against their digests. */
-        Verification: {
-            /** @description Who asked for it. */
-            actor: string;
-            /**
-             * Format: int64
-             * @description Blobs read so far; what was repaired is read twice.
-             */
-            blobs: number;
-            /** Format: int64 */
-            bytes: number;
-            created_at: components["schemas"]["Moment"];
-            ended_at: components["schemas"]["Moment"] | null;
-            /** @description The first thousand. */
-            findings: components["schemas"]["Finding"][];
-            /**
-             * Format: int64
-             * @description How many things were not as they should be.
-             */
-            found: number;
-            /**
-             * Format: int64
-             * @description of so many.
-             */
-            of: number;
-            /** Format: int64 */
-            percent: number;
-            repair: boolean;
-            /**
-             * Format: int64
-             * @description How many of them were made again.
-             */
-            repaired: number;
-            /**
-             * Format: int64
-             * @description How many videos were not read, because there is nothing published to read.
-             */
-            skipped: number;
-            /** @description The first thousand of those. */
-            skipped_videos: components["schemas"]["SkippedVideo"][];
-            state: components["schemas"]["VerificationState"];
-            verification: components["schemas"]["Id"];
-            video: components["schemas"]["Id"] | null;
-            /**
-             * Format: int64
-             * @description Videos read so far,
-             */
-            videos: number;
-        };
-        /** @description A page of verifications, newest first. */
-        VerificationPage: {
-            /** @description Asks for the next page; null on the last. */
-            next_cursor: string | null;
-            verifications: components["schemas"]["Verification"][];
-        };
-        /**
-         * @description Where a verification stands.
-         * @enum {string}
-         */
-        VerificationState: "queued" | "running" | "done";
         /** @description A video as clients see it. */
         Video: {
             /** @description The collection it is in. */
@@ -1784,6 +1866,59 @@ export interface components {
          * @enum {string}
          */
         VideoState: "processing" | "ready" | "refused" | "failed" | "deleted";
+        /** @description An endpoint that events are sent to. */
+        Webhook: {
+            created_at: components["schemas"]["Moment"];
+            created_by: string;
+            disabled_at: components["schemas"]["Moment"] | null;
+            /**
+             * @description Why: `asked`, by an administrator; `gone`, it answered 410; `unanswered`, it has not taken an event for days;
+             *     `restored`, the house came back from a backup.
+             */
+            disabled_why: string | null;
+            /** @description Only these; empty: all. */
+            events: components["schemas"]["EventKind"][];
+            failing_since: components["schemas"]["Moment"] | null;
+            former_secret_until: components["schemas"]["Moment"] | null;
+            /**
+             * Format: int64
+             * @description Events that it has not had yet.
+             */
+            pending: number;
+            url: string;
+            webhook: components["schemas"]["Id"];
+        };
+        /** @description What is to be changed of an endpoint; what is absent stays. */
+        WebhookChanges: {
+            /** @description `true`: nothing is sent any more, and what happens waits; `false`: all that waits is sent. */
+            disabled?: boolean | null;
+            /** @description Other events; empty: all. */
+            events?: components["schemas"]["EventKind"][] | null;
+            /** @description `true`: it gets another secret, which the answer shows; for a while, messages are signed with both. */
+            rotate_secret?: boolean | null;
+            /** @description Another address. */
+            url?: string | null;
+        };
+        /** @description A page of endpoints, newest first. */
+        WebhookPage: {
+            /** @description Asks for the next page; null on the last. */
+            next_cursor: string | null;
+            webhooks: components["schemas"]["Webhook"][];
+        };
+        /** @description How an endpoint took a test message. */
+        WebhookTest: {
+            /** @description The beginning of the answer. */
+            answer: string | null;
+            /** @description Why it does not count as taken, as in a Delivery. */
+            error: string | null;
+            /**
+             * Format: int32
+             * @description The HTTP status; null without an answer.
+             */
+            status: number | null;
+            /** @description Whether it took it. */
+            taken: boolean;
+        };
     };
     responses: never;
     parameters: never;
@@ -2572,6 +2707,101 @@ export interface operations {
             };
         };
     };
+    follow_changes: {
+        parameters: {
+            query?: {
+                /** @description Only this video; its state comes first. */
+                video?: components["schemas"]["Id"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /**
+             * @description - `malformed-query`: The query has a member that this route does not know or cannot read; the detail names it. Mend or drop that member.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-query" | "malformed-id";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full";
+                    };
+                };
+            };
+        };
+    };
     list_collections: {
         parameters: {
             query?: {
@@ -3040,30 +3270,51 @@ export interface operations {
             };
         };
     };
-    follow_events: {
+    list_events: {
         parameters: {
             query?: {
-                /** @description Only this video; its state comes first. */
-                video?: components["schemas"]["Id"];
+                /** @description The `cursor` of an event: those after it. Absent: from the oldest that is kept. */
+                after?: string;
+                /**
+                 * @description Only these kinds, separated by commas.
+                 * @example video.ready,video.refused
+                 */
+                types?: string;
+                /** @description At most so many; absent: 30. */
+                limit?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of what the caller has: 304 if it is that still. */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The stream. */
+            /** @description A page of the log. */
             200: {
                 headers: {
+                    /** @description Names this state of it. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    "application/json": components["schemas"]["EventPage"];
                 };
+            };
+            /** @description It is what `If-None-Match` names. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /**
              * @description - `malformed-query`: The query has a member that this route does not know or cannot read; the detail names it. Mend or drop that member.
-             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             *     - `unknown-word`: A filter holds a word that is none of those it takes. Choose one of the words that the detail names.
+             *     - `bad-limit`: A page holds 1 to 100. Ask for that many, and follow `next_cursor`.
+             *     - `bad-cursor`: This is no cursor of a page before. Take `next_cursor` from the page before, or begin without one.
              */
             400: {
                 headers: {
@@ -3072,7 +3323,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "malformed-query" | "malformed-id";
+                        code?: "malformed-query" | "unknown-word" | "bad-limit" | "bad-cursor";
                     };
                 };
             };
@@ -3093,15 +3344,95 @@ export interface operations {
                     };
                 };
             };
-            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
-            404: {
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "not-found";
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full";
+                    };
+                };
+            };
+        };
+    };
+    stream_events: {
+        parameters: {
+            query?: {
+                /** @description The `cursor` of an event: those after it; `Last-Event-ID` goes before. Absent: what happens from now on. */
+                after?: string;
+                /**
+                 * @description Only these kinds, separated by commas.
+                 * @example video.ready,video.refused
+                 */
+                types?: string;
+            };
+            header?: {
+                /** @description The `id` that came last: those after it. */
+                "Last-Event-ID"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /**
+             * @description - `malformed-query`: The query has a member that this route does not know or cannot read; the detail names it. Mend or drop that member.
+             *     - `unknown-word`: A filter holds a word that is none of those it takes. Choose one of the words that the detail names.
+             *     - `bad-cursor`: This is no cursor of a page before. Take `next_cursor` from the page before, or begin without one.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-query" | "unknown-word" | "bad-cursor";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
                     };
                 };
             };
@@ -5695,7 +6026,7 @@ export interface operations {
             /**
              * @description - `idempotency-in-progress`: The first request with this key is still being carried out. Ask again after `Retry-After` seconds.
              *     - `idempotency-answer-lost`: The first request with this key was carried out, but its answer was lost. Look at what is there, then use a new key.
-             *     - `not-ready`: Only a video that is ready can be downloaded, replaced or trimmed. Wait until it is ready; GET /v1/events tells.
+             *     - `not-ready`: Only a video that is ready can be downloaded, replaced or trimmed. Wait until it is ready; GET /v1/changes tells.
              *     - `replacement-in-progress`: The video is being replaced or trimmed already. Wait for that to end, or call it off.
              */
             409: {
@@ -6345,391 +6676,6 @@ export interface operations {
             };
         };
     };
-    list_verifications: {
-        parameters: {
-            query?: {
-                /** @description At most so many; absent: 30. */
-                limit?: number;
-                /** @description `next_cursor` of the page before. */
-                cursor?: string;
-            };
-            header?: {
-                /** @description The `ETag` of what the caller has: 304 if it is that still. */
-                "If-None-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A page of the verifications. */
-            200: {
-                headers: {
-                    /** @description Names this state of it. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["VerificationPage"];
-                };
-            };
-            /** @description It is what `If-None-Match` names. */
-            304: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /**
-             * @description - `malformed-query`: The query has a member that this route does not know or cannot read; the detail names it. Mend or drop that member.
-             *     - `bad-limit`: A page holds 1 to 100. Ask for that many, and follow `next_cursor`.
-             *     - `bad-cursor`: This is no cursor of a page before. Take `next_cursor` from the page before, or begin without one.
-             */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "malformed-query" | "bad-limit" | "bad-cursor";
-                    };
-                };
-            };
-            /**
-             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
-             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
-             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
-             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
-             */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
-                    };
-                };
-            };
-            /** @description - `not-allowed`: Your role does not allow this. Ask an administrator. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "not-allowed";
-                    };
-                };
-            };
-            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal";
-                    };
-                };
-            };
-            /**
-             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
-             *     - `catalog-busy`: The catalog is busy. Try again.
-             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
-             */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unavailable" | "catalog-busy" | "disk-full";
-                    };
-                };
-            };
-        };
-    };
-    begin_verification: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names this request, by a UUID for example: sent again with the same key within a day, it is carried out once and answered as the first time (`Idempotency-Replayed: true`). */
-                "Idempotency-Key"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewVerification"];
-            };
-        };
-        responses: {
-            /** @description It is on its way. */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Verification"];
-                };
-            };
-            /**
-             * @description - `bad-idempotency-key`: The idempotency key is empty, too long or holds odd characters. Send a UUID.
-             *     - `malformed-body`: The body is not the JSON that this route takes; the detail names the place. Mend the body.
-             *     - `nul-in-text`: A text holds the character NUL. Leave it out.
-             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
-             */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "bad-idempotency-key" | "malformed-body" | "nul-in-text" | "malformed-id";
-                    };
-                };
-            };
-            /**
-             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
-             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
-             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
-             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
-             */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
-                    };
-                };
-            };
-            /**
-             * @description - `cross-origin`: A cookie came with a request that another site's page made. Send the token as `Authorization: Bearer …` instead.
-             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
-             */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "cross-origin" | "not-allowed";
-                    };
-                };
-            };
-            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "not-found";
-                    };
-                };
-            };
-            /**
-             * @description - `idempotency-in-progress`: The first request with this key is still being carried out. Ask again after `Retry-After` seconds.
-             *     - `idempotency-answer-lost`: The first request with this key was carried out, but its answer was lost. Look at what is there, then use a new key.
-             *     - `verifying`: A verification of all videos runs already. Wait for its end; GET /v1/verifications tells.
-             */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "idempotency-in-progress" | "idempotency-answer-lost" | "verifying";
-                    };
-                };
-            };
-            /** @description - `body-too-large`: The body is larger than the API takes. Send less at once. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "body-too-large";
-                    };
-                };
-            };
-            /** @description - `not-json`: The body is not declared as JSON. Send `Content-Type: application/json`. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "not-json";
-                    };
-                };
-            };
-            /** @description - `idempotency-key-reused`: The key was used for another request. Use a new key for each request. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "idempotency-key-reused";
-                    };
-                };
-            };
-            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal";
-                    };
-                };
-            };
-            /**
-             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
-             *     - `catalog-busy`: The catalog is busy. Try again.
-             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
-             *     - `audit-unavailable`: The audit log cannot be written, and nothing is shown without it. Try again later.
-             */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unavailable" | "catalog-busy" | "disk-full" | "audit-unavailable";
-                    };
-                };
-            };
-        };
-    };
-    read_verification: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The `ETag` of what the caller has: 304 if it is that still. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                id: components["schemas"]["Id"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The verification. */
-            200: {
-                headers: {
-                    /** @description Names this state of it. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Verification"];
-                };
-            };
-            /** @description It is what `If-None-Match` names. */
-            304: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /**
-             * @description - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
-             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
-             */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "malformed-path" | "malformed-id";
-                    };
-                };
-            };
-            /**
-             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
-             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
-             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
-             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
-             */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
-                    };
-                };
-            };
-            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "not-found";
-                    };
-                };
-            };
-            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal";
-                    };
-                };
-            };
-            /**
-             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
-             *     - `catalog-busy`: The catalog is busy. Try again.
-             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
-             */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unavailable" | "catalog-busy" | "disk-full";
-                    };
-                };
-            };
-        };
-    };
     list_videos: {
         parameters: {
             query?: {
@@ -7332,7 +7278,7 @@ export interface operations {
             /**
              * @description - `idempotency-in-progress`: The first request with this key is still being carried out. Ask again after `Retry-After` seconds.
              *     - `idempotency-answer-lost`: The first request with this key was carried out, but its answer was lost. Look at what is there, then use a new key.
-             *     - `not-ready`: Only a video that is ready can be downloaded, replaced or trimmed. Wait until it is ready; GET /v1/events tells.
+             *     - `not-ready`: Only a video that is ready can be downloaded, replaced or trimmed. Wait until it is ready; GET /v1/changes tells.
              */
             409: {
                 headers: {
@@ -7948,7 +7894,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description - `not-playable`: The video cannot be played yet. Wait until it is playable; GET /v1/events tells. */
+            /** @description - `not-playable`: The video cannot be played yet. Wait until it is playable; GET /v1/changes tells. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8107,7 +8053,7 @@ export interface operations {
             /**
              * @description - `idempotency-in-progress`: The first request with this key is still being carried out. Ask again after `Retry-After` seconds.
              *     - `idempotency-answer-lost`: The first request with this key was carried out, but its answer was lost. Look at what is there, then use a new key.
-             *     - `not-playable`: The video cannot be played yet. Wait until it is playable; GET /v1/events tells.
+             *     - `not-playable`: The video cannot be played yet. Wait until it is playable; GET /v1/changes tells.
              *     - `refused`: The video was refused and cannot be played. Its `refusal` says why; upload a mended file.
              *     - `cookies-need-tls`: Signed cookies travel by https only, and the site has no https address. Use delivery token, or tell the operator.
              */
@@ -8632,7 +8578,7 @@ export interface operations {
             /**
              * @description - `idempotency-in-progress`: The first request with this key is still being carried out. Ask again after `Retry-After` seconds.
              *     - `idempotency-answer-lost`: The first request with this key was carried out, but its answer was lost. Look at what is there, then use a new key.
-             *     - `not-ready`: Only a video that is ready can be downloaded, replaced or trimmed. Wait until it is ready; GET /v1/events tells.
+             *     - `not-ready`: Only a video that is ready can be downloaded, replaced or trimmed. Wait until it is ready; GET /v1/changes tells.
              *     - `replacement-in-progress`: The video is being replaced or trimmed already. Wait for that to end, or call it off.
              *     - `version-gone`: The video was replaced just now. Ask again.
              *     - `trim-unchanged`: The video has these in and out points already. Choose others.
@@ -8669,6 +8615,1084 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "not-json";
+                    };
+                };
+            };
+            /** @description - `idempotency-key-reused`: The key was used for another request. Use a new key for each request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-key-reused";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             *     - `audit-unavailable`: The audit log cannot be written, and nothing is shown without it. Try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full" | "audit-unavailable";
+                    };
+                };
+            };
+        };
+    };
+    list_webhooks: {
+        parameters: {
+            query?: {
+                /** @description At most so many; absent: 30. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: {
+                /** @description The `ETag` of what the caller has: 304 if it is that still. */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of the webhooks. */
+            200: {
+                headers: {
+                    /** @description Names this state of it. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookPage"];
+                };
+            };
+            /** @description It is what `If-None-Match` names. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `malformed-query`: The query has a member that this route does not know or cannot read; the detail names it. Mend or drop that member.
+             *     - `bad-limit`: A page holds 1 to 100. Ask for that many, and follow `next_cursor`.
+             *     - `bad-cursor`: This is no cursor of a page before. Take `next_cursor` from the page before, or begin without one.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-query" | "bad-limit" | "bad-cursor";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /** @description - `not-allowed`: Your role does not allow this. Ask an administrator. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-allowed";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full";
+                    };
+                };
+            };
+        };
+    };
+    create_webhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, by a UUID for example: sent again with the same key within a day, it is carried out once and answered as the first time (`Idempotency-Replayed: true`). */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewWebhook"];
+            };
+        };
+        responses: {
+            /** @description The webhook, with its secret. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedWebhook"];
+                };
+            };
+            /**
+             * @description - `bad-idempotency-key`: The idempotency key is empty, too long or holds odd characters. Send a UUID.
+             *     - `malformed-body`: The body is not the JSON that this route takes; the detail names the place. Mend the body.
+             *     - `nul-in-text`: A text holds the character NUL. Leave it out.
+             *     - `bad-webhook-url`: The URL of a webhook is none, is not https, or holds a name, a password or a fragment. Write https://host/path; http:// needs the setting webhooks.allow_http.
+             *     - `private-address`: A webhook's URL names an address that is not on the public internet. Use a public one, or have an operator allow its network: the setting webhooks.allow_private.
+             *     - `unknown-word`: A filter holds a word that is none of those it takes. Choose one of the words that the detail names.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "bad-idempotency-key" | "malformed-body" | "nul-in-text" | "bad-webhook-url" | "private-address" | "unknown-word";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /**
+             * @description - `cross-origin`: A cookie came with a request that another site's page made. Send the token as `Authorization: Bearer …` instead.
+             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "cross-origin" | "not-allowed";
+                    };
+                };
+            };
+            /**
+             * @description - `idempotency-in-progress`: The first request with this key is still being carried out. Ask again after `Retry-After` seconds.
+             *     - `idempotency-answer-lost`: The first request with this key was carried out, but its answer was lost. Look at what is there, then use a new key.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-in-progress" | "idempotency-answer-lost";
+                    };
+                };
+            };
+            /** @description - `body-too-large`: The body is larger than the API takes. Send less at once. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "body-too-large";
+                    };
+                };
+            };
+            /** @description - `not-json`: The body is not declared as JSON. Send `Content-Type: application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-json";
+                    };
+                };
+            };
+            /** @description - `idempotency-key-reused`: The key was used for another request. Use a new key for each request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-key-reused";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             *     - `audit-unavailable`: The audit log cannot be written, and nothing is shown without it. Try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full" | "audit-unavailable";
+                    };
+                };
+            };
+        };
+    };
+    read_webhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what the caller has: 304 if it is that still. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The webhook. */
+            200: {
+                headers: {
+                    /** @description Names this state of it. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description It is what `If-None-Match` names. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-path" | "malformed-id";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /** @description - `not-allowed`: Your role does not allow this. Ask an administrator. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-allowed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full";
+                    };
+                };
+            };
+        };
+    };
+    delete_webhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what the caller saw by GET: 412 if it is something else by now. */
+                "If-Match"?: string;
+            };
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is deleted. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-path" | "malformed-id";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /**
+             * @description - `cross-origin`: A cookie came with a request that another site's page made. Send the token as `Authorization: Bearer …` instead.
+             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "cross-origin" | "not-allowed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /** @description - `precondition-failed`: It is not what `If-Match` names: someone changed it, or it cannot be read at all. Read it again, then decide anew. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "precondition-failed";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full";
+                    };
+                };
+            };
+        };
+    };
+    change_webhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what the caller saw by GET: 412 if it is something else by now. */
+                "If-Match"?: string;
+            };
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookChanges"];
+            };
+        };
+        responses: {
+            /** @description The webhook as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedWebhook"];
+                };
+            };
+            /**
+             * @description - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             *     - `malformed-body`: The body is not the JSON that this route takes; the detail names the place. Mend the body.
+             *     - `nul-in-text`: A text holds the character NUL. Leave it out.
+             *     - `bad-webhook-url`: The URL of a webhook is none, is not https, or holds a name, a password or a fragment. Write https://host/path; http:// needs the setting webhooks.allow_http.
+             *     - `private-address`: A webhook's URL names an address that is not on the public internet. Use a public one, or have an operator allow its network: the setting webhooks.allow_private.
+             *     - `unknown-word`: A filter holds a word that is none of those it takes. Choose one of the words that the detail names.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-path" | "malformed-id" | "malformed-body" | "nul-in-text" | "bad-webhook-url" | "private-address" | "unknown-word";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /**
+             * @description - `cross-origin`: A cookie came with a request that another site's page made. Send the token as `Authorization: Bearer …` instead.
+             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "cross-origin" | "not-allowed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /** @description - `precondition-failed`: It is not what `If-Match` names: someone changed it, or it cannot be read at all. Read it again, then decide anew. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "precondition-failed";
+                    };
+                };
+            };
+            /** @description - `body-too-large`: The body is larger than the API takes. Send less at once. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "body-too-large";
+                    };
+                };
+            };
+            /** @description - `not-json`: The body is not declared as JSON. Send `Content-Type: application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-json";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full";
+                    };
+                };
+            };
+        };
+    };
+    list_deliveries: {
+        parameters: {
+            query?: {
+                /** @description Only those in this state. */
+                state?: components["schemas"]["DeliveryState"];
+                /** @description At most so many; absent: 30. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: {
+                /** @description The `ETag` of what the caller has: 304 if it is that still. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of the deliveries. */
+            200: {
+                headers: {
+                    /** @description Names this state of it. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+            /** @description It is what `If-None-Match` names. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             *     - `malformed-query`: The query has a member that this route does not know or cannot read; the detail names it. Mend or drop that member.
+             *     - `unknown-word`: A filter holds a word that is none of those it takes. Choose one of the words that the detail names.
+             *     - `bad-limit`: A page holds 1 to 100. Ask for that many, and follow `next_cursor`.
+             *     - `bad-cursor`: This is no cursor of a page before. Take `next_cursor` from the page before, or begin without one.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-path" | "malformed-id" | "malformed-query" | "unknown-word" | "bad-limit" | "bad-cursor";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /** @description - `not-allowed`: Your role does not allow this. Ask an administrator. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-allowed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full";
+                    };
+                };
+            };
+        };
+    };
+    redeliver: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, by a UUID for example: sent again with the same key within a day, it is carried out once and answered as the first time (`Idempotency-Replayed: true`). */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: components["schemas"]["Id"];
+                delivery: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is on its way. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Redelivery"];
+                };
+            };
+            /**
+             * @description - `bad-idempotency-key`: The idempotency key is empty, too long or holds odd characters. Send a UUID.
+             *     - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "bad-idempotency-key" | "malformed-path" | "malformed-id";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /**
+             * @description - `cross-origin`: A cookie came with a request that another site's page made. Send the token as `Authorization: Bearer …` instead.
+             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "cross-origin" | "not-allowed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /**
+             * @description - `idempotency-in-progress`: The first request with this key is still being carried out. Ask again after `Retry-After` seconds.
+             *     - `idempotency-answer-lost`: The first request with this key was carried out, but its answer was lost. Look at what is there, then use a new key.
+             *     - `webhook-disabled`: Nothing is sent to the webhook. Enable it: all that it has not had is sent then.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-in-progress" | "idempotency-answer-lost" | "webhook-disabled";
+                    };
+                };
+            };
+            /** @description - `idempotency-key-reused`: The key was used for another request. Use a new key for each request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-key-reused";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             *     - `audit-unavailable`: The audit log cannot be written, and nothing is shown without it. Try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full" | "audit-unavailable";
+                    };
+                };
+            };
+        };
+    };
+    test_webhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, by a UUID for example: sent again with the same key within a day, it is carried out once and answered as the first time (`Idempotency-Replayed: true`). */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it took it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookTest"];
+                };
+            };
+            /**
+             * @description - `bad-idempotency-key`: The idempotency key is empty, too long or holds odd characters. Send a UUID.
+             *     - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "bad-idempotency-key" | "malformed-path" | "malformed-id";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /**
+             * @description - `cross-origin`: A cookie came with a request that another site's page made. Send the token as `Authorization: Bearer …` instead.
+             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "cross-origin" | "not-allowed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /**
+             * @description - `idempotency-in-progress`: The first request with this key is still being carried out. Ask again after `Retry-After` seconds.
+             *     - `idempotency-answer-lost`: The first request with this key was carried out, but its answer was lost. Look at what is there, then use a new key.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-in-progress" | "idempotency-answer-lost";
                     };
                 };
             };
