@@ -66,7 +66,7 @@ async fn attend(state: &State, single: bool) {
         match transaction!(state.catalog, |tx| tx.claim_verification(&state.owner, LEASE_MS, single).await) {
             Ok(Some(verification)) => {
                 let id = verification.id.clone();
-                match Run::new(state, verification).to_its_end().await {
+                match Run::new(state, verification).finish().await {
                     Ok(()) => tracing::info!(verification = %id, "verification ends"),
                     Err(error) => tracing::warn!(verification = %id, cause = %error.chain(), "a verification was left; it goes on later"),
                 }
@@ -136,7 +136,7 @@ impl<'a> Run<'a> {
         Self { state, row, pace: Pace::new(state.bytes_per_s), beaten: Instant::now(), done_bytes: 0, of_bytes: 0 }
     }
 
-    async fn to_its_end(mut self) -> Result<()> {
+    async fn finish(mut self) -> Result<()> {
         tracing::info!(verification = %self.row.id, repairs = self.row.repairs, after = ?self.row.cursor, "verification begins");
         if let Some(video) = self.row.video.clone() {
             self.row.report.of = 1;

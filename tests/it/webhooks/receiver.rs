@@ -45,12 +45,15 @@ impl Taken {
     }
 }
 
+/// How it answers, and what came.
+type Shared = Arc<Mutex<(Mode, Vec<Taken>)>>;
+
 /// The endpoint. Its port is its own from the beginning, and nobody is there before it opens.
 pub struct Receiver {
     port: u16,
     /// Bound and not listening: whoever calls is turned away.
     held: Option<TcpSocket>,
-    state: Arc<Mutex<(Mode, Vec<Taken>)>>,
+    state: Shared,
     serving: Option<AbortHandle>,
 }
 
@@ -105,7 +108,7 @@ impl Drop for Receiver {
     }
 }
 
-async fn hear(State(state): State<Arc<Mutex<(Mode, Vec<Taken>)>>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn hear(State(state): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
     let mode = {
         let mut state = state.lock().expect("no panic");
         let was_taken = matches!(state.0, Mode::Take);
