@@ -149,13 +149,7 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(downloads::create))
         .routes(routes!(collections::list))
         .routes(routes!(changes::follow))
-        .routes(routes!(events::list))
-        .routes(routes!(events::follow))
-        .routes(routes!(webhooks::create, webhooks::list))
-        .routes(routes!(webhooks::show, webhooks::change, webhooks::delete))
-        .routes(routes!(webhooks::deliveries))
-        .routes(routes!(webhooks::redeliver))
-        .routes(routes!(webhooks::test))
+        .merge(tidings())
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::dead))
         .routes(routes!(jobs::dead_letter))
@@ -184,6 +178,18 @@ fn routes() -> OpenApiRouter<State> {
         .routes(routes!(embedding::oembed::oembed))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
+}
+
+/// What tells others of events.
+fn tidings() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(events::list))
+        .routes(routes!(events::follow))
+        .routes(routes!(webhooks::create, webhooks::list))
+        .routes(routes!(webhooks::show, webhooks::change, webhooks::delete))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::redeliver))
+        .routes(routes!(webhooks::test))
 }
 
 /// Counts every refusal by address and reason, those that look like 404 too (invariant 8).

@@ -716,6 +716,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/verifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List verifications.
+         * @description Administrators see all, authors those that they asked for; newest first.
+         */
+        get: operations["list_verifications"];
+        put?: never;
+        /**
+         * Verify blobs.
+         * @description Begins to read every blob of a video, or of all, again, and to compare it with its digests and rows; `GET /v1/verifications/{id}` says how far it
+         *     has come and what it found. With `repair` it makes again, from the original, what is damaged: those who watch are not disturbed. One video for its
+         *     owner, all for administrators.
+         */
+        post: operations["begin_verification"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/verifications/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look at a verification.
+         * @description For administrators, and for whoever asked for it.
+         */
+        get: operations["read_verification"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/videos": {
         parameters: {
             query?: never;
@@ -1237,6 +1283,51 @@ export interface components {
             /** @description What to ask `after` for the next page; null on the last. To go on from there later, ask after the last event's `cursor`. */
             next_cursor: string | null;
         };
+        /** @description One thing that is not as it should be. */
+        Finding: {
+            /**
+             * Format: int64
+             * @description When in the video a segment begins.
+             */
+            from_ms: number | null;
+            /** @description What it means for those who watch. */
+            means: string;
+            /** @description What to do; null when nothing is left to do. */
+            mend: string | null;
+            /**
+             * Format: int64
+             * @description Of a segment from 0, of a part of the original from 1.
+             */
+            number: number | null;
+            outcome: components["schemas"]["FindingOutcome"];
+            /** @description Where the blob lies in the store. */
+            path: string;
+            piece: components["schemas"]["FindingPiece"];
+            problem: components["schemas"]["FindingProblem"];
+            /** @description Null for what belongs to none. */
+            rendition: string | null;
+            /**
+             * Format: int64
+             * @description When in the video a segment ends.
+             */
+            until_ms: number | null;
+            video: components["schemas"]["Id"];
+        };
+        /**
+         * @description What became of a finding.
+         * @enum {string}
+         */
+        FindingOutcome: "found" | "repaired" | "failed" | "lost" | "remaking";
+        /**
+         * @description What kind of blob a finding is about.
+         * @enum {string}
+         */
+        FindingPiece: "source" | "segment" | "init" | "poster" | "playlist" | "rows" | "key";
+        /**
+         * @description What is wrong with a blob.
+         * @enum {string}
+         */
+        FindingProblem: "missing" | "size" | "altered" | "malformed" | "unreadable";
         /** @description An upload that has become a video. */
         FinishedUpload: {
             upload: components["schemas"]["Id"];
@@ -1286,7 +1377,7 @@ export interface components {
          * @description What a job does.
          * @enum {string}
          */
-        JobKind: "probe" | "encode" | "copy" | "audio" | "stills" | "publish";
+        JobKind: "probe" | "encode" | "copy" | "audio" | "stills" | "publish" | "repair";
         /** @description A page of jobs, newest first. */
         JobPage: {
             jobs: components["schemas"]["Job"][];
@@ -1430,6 +1521,12 @@ export interface components {
             size_bytes: number;
             /** @description The video's title; absent: the file's name without its ending. */
             title?: string | null;
+        };
+        /** @description What is to be verified. */
+        NewVerification: {
+            /** @description Whether to make again what is damaged and can be made again from its source. */
+            repair: boolean;
+            video?: components["schemas"]["Id"] | null;
         };
         /** @description The endpoint that is wanted. */
         NewWebhook: {
@@ -1751,6 +1848,11 @@ export interface components {
         SigningKeyList: {
             signing_keys: components["schemas"]["SigningKey"][];
         };
+        /** @description A video that was not read. */
+        SkippedVideo: {
+            video: components["schemas"]["Id"];
+            why: string;
+        };
         /** @description The disk, and what was found on it. */
         Storage: {
             looked: components["schemas"]["Reconciliation"] | null;
@@ -1805,6 +1907,66 @@ export interface components {
          * @enum {string}
          */
         UploadState: "open" | "finished" | "aborted" | "expired";
+        /** @description A reading of blobs against their digests. */
+        Verification: {
+            /** @description Who asked for it. */
+            actor: string;
+            /**
+             * Format: int64
+             * @description Blobs read so far; what was repaired is read twice.
+             */
+            blobs: number;
+            /** Format: int64 */
+            bytes: number;
+            created_at: components["schemas"]["Moment"];
+            ended_at: components["schemas"]["Moment"] | null;
+            /** @description The first thousand. */
+            findings: components["schemas"]["Finding"][];
+            /**
+             * Format: int64
+             * @description How many things were not as they should be.
+             */
+            found: number;
+            /**
+             * Format: int64
+             * @description of so many.
+             */
+            of: number;
+            /** Format: int64 */
+            percent: number;
+            repair: boolean;
+            /**
+             * Format: int64
+             * @description How many of them were made again.
+             */
+            repaired: number;
+            /**
+             * Format: int64
+             * @description How many videos were not read, because there is nothing published to read.
+             */
+            skipped: number;
+            /** @description The first thousand of those. */
+            skipped_videos: components["schemas"]["SkippedVideo"][];
+            state: components["schemas"]["VerificationState"];
+            verification: components["schemas"]["Id"];
+            video: components["schemas"]["Id"] | null;
+            /**
+             * Format: int64
+             * @description Videos read so far,
+             */
+            videos: number;
+        };
+        /** @description A page of verifications, newest first. */
+        VerificationPage: {
+            /** @description Asks for the next page; null on the last. */
+            next_cursor: string | null;
+            verifications: components["schemas"]["Verification"][];
+        };
+        /**
+         * @description Where a verification stands.
+         * @enum {string}
+         */
+        VerificationState: "queued" | "running" | "done";
         /** @description A video as clients see it. */
         Video: {
             /** @description The collection it is in. */
@@ -6671,6 +6833,391 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "unavailable" | "catalog-busy" | "disk-full" | "audit-unavailable";
+                    };
+                };
+            };
+        };
+    };
+    list_verifications: {
+        parameters: {
+            query?: {
+                /** @description At most so many; absent: 30. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: {
+                /** @description The `ETag` of what the caller has: 304 if it is that still. */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of the verifications. */
+            200: {
+                headers: {
+                    /** @description Names this state of it. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VerificationPage"];
+                };
+            };
+            /** @description It is what `If-None-Match` names. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `malformed-query`: The query has a member that this route does not know or cannot read; the detail names it. Mend or drop that member.
+             *     - `bad-limit`: A page holds 1 to 100. Ask for that many, and follow `next_cursor`.
+             *     - `bad-cursor`: This is no cursor of a page before. Take `next_cursor` from the page before, or begin without one.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-query" | "bad-limit" | "bad-cursor";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /** @description - `not-allowed`: Your role does not allow this. Ask an administrator. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-allowed";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full";
+                    };
+                };
+            };
+        };
+    };
+    begin_verification: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, by a UUID for example: sent again with the same key within a day, it is carried out once and answered as the first time (`Idempotency-Replayed: true`). */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewVerification"];
+            };
+        };
+        responses: {
+            /** @description It is on its way. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            /**
+             * @description - `bad-idempotency-key`: The idempotency key is empty, too long or holds odd characters. Send a UUID.
+             *     - `malformed-body`: The body is not the JSON that this route takes; the detail names the place. Mend the body.
+             *     - `nul-in-text`: A text holds the character NUL. Leave it out.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "bad-idempotency-key" | "malformed-body" | "nul-in-text" | "malformed-id";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /**
+             * @description - `cross-origin`: A cookie came with a request that another site's page made. Send the token as `Authorization: Bearer …` instead.
+             *     - `not-allowed`: Your role does not allow this. Ask an administrator.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "cross-origin" | "not-allowed";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /**
+             * @description - `idempotency-in-progress`: The first request with this key is still being carried out. Ask again after `Retry-After` seconds.
+             *     - `idempotency-answer-lost`: The first request with this key was carried out, but its answer was lost. Look at what is there, then use a new key.
+             *     - `verifying`: A verification of all videos runs already. Wait for its end; GET /v1/verifications tells.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-in-progress" | "idempotency-answer-lost" | "verifying";
+                    };
+                };
+            };
+            /** @description - `body-too-large`: The body is larger than the API takes. Send less at once. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "body-too-large";
+                    };
+                };
+            };
+            /** @description - `not-json`: The body is not declared as JSON. Send `Content-Type: application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-json";
+                    };
+                };
+            };
+            /** @description - `idempotency-key-reused`: The key was used for another request. Use a new key for each request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "idempotency-key-reused";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             *     - `audit-unavailable`: The audit log cannot be written, and nothing is shown without it. Try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full" | "audit-unavailable";
+                    };
+                };
+            };
+        };
+    };
+    read_verification: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of what the caller has: 304 if it is that still. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The verification. */
+            200: {
+                headers: {
+                    /** @description Names this state of it. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            /** @description It is what `If-None-Match` names. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `malformed-path`: The address holds what is no text. Write names as UTF-8, percent-encoded.
+             *     - `malformed-id`: An id is not 32 lowercase hexadecimal digits. Send the id as the API gave it.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed-path" | "malformed-id";
+                    };
+                };
+            };
+            /**
+             * @description - `token-missing`: The request carries no token. Sign in, or send `Authorization: Bearer …`.
+             *     - `token-malformed`: This is no token of this server. Send the token whole, as it was issued.
+             *     - `token-signature`: The token's signature is not by this server's key. Get a token from this server.
+             *     - `token-expired`: The token has expired. Get a new one, or sign in again.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "token-missing" | "token-malformed" | "token-signature" | "token-expired";
+                    };
+                };
+            };
+            /** @description - `not-found`: There is no such thing, or you may not see it. Check the id, and whose it is. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "not-found";
+                    };
+                };
+            };
+            /** @description - `internal`: A defect of Theatrum or its host. Report it with the request id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "internal";
+                    };
+                };
+            };
+            /**
+             * @description - `unavailable`: A part that the call needs is out of reach. Try again later.
+             *     - `catalog-busy`: The catalog is busy. Try again.
+             *     - `disk-full`: The server's disk is full. Tell the operator; try again later.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unavailable" | "catalog-busy" | "disk-full";
                     };
                 };
             };
