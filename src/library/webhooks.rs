@@ -1,5 +1,7 @@
 //! Where events are sent: endpoints made, changed, looked at and deleted; their secrets; and what they have had. For administrators.
 
+mod url;
+
 use super::Caller;
 use crate::audit::{Entry, Log};
 use crate::catalog::Catalog;
@@ -54,7 +56,7 @@ impl Webhooks {
     pub async fn create(&self, caller: &Caller, url: &str, kinds: Vec<Kind>) -> Result<Signed> {
         let id = WebhookId::new();
         let decision = self.permit(caller, "webhook-create", None).await?;
-        self.rules.check(url)?;
+        url::check(&self.rules, url)?;
         let (secret, secret_wrapped) = self.draw(&id).await?;
         let created_by = caller.actor.subject.clone();
         let new = NewWebhook { id: id.clone(), url: url.to_owned(), kinds, secret_wrapped, created_by };
@@ -81,7 +83,7 @@ impl Webhooks {
     /// Changes an endpoint. One that is enabled gets all that waited; with another secret, messages are signed with both for a while.
     pub async fn change(&self, caller: &Caller, id: &WebhookId, changes: &Changes) -> Result<Signed> {
         let decision = self.permit(caller, "webhook-change", Some(id)).await?;
-        changes.url.as_deref().map_or(Ok(()), |url| self.rules.check(url))?;
+        changes.url.as_deref().map_or(Ok(()), |url| url::check(&self.rules, url))?;
         let drawn = if changes.rotate_secret { Some(self.draw(id).await?) } else { None };
         let overlap_ms = i64::try_from(self.overlap.as_millis()).unwrap_or(i64::MAX);
         let entry = Entry { reason: what(changes), ..entry(caller, "webhook-change", decision, id) };

@@ -53,7 +53,7 @@ test('a connection that has gone silent is made anew', () => {
 
 test('news that cannot be read is a connection that broke', () => {
   const end = follow(listener, 'v');
-  expect(newest().url).toBe('/v1/events?video=v');
+  expect(newest().url).toBe('/v1/changes?video=v');
   newest().tell('video', '{"video":"v"}');
   newest().tell('removed', '{"video":"w"}');
   expect([listener.video.mock.calls, listener.removed.mock.calls]).toEqual([[[{ video: 'v' }]], [['w']]]);

@@ -43,7 +43,10 @@ async fn findings(data: &Path) -> Vec<Finding> {
     let catalog = Catalog::open_sqlite(&data.join("catalog.db")).await.expect("a catalog");
     let keyring = Keyring::open(&data.join("keyring.json")).expect("the keyring");
     let keys = Keys::new(Kms::Local(Arc::new(keyring)));
-    let rows = catalog.fetch_all("SELECT id FROM videos WHERE state = 'ready'", Vec::new()).await.expect("rows");
+    // Tests of lists make rows of videos that never were.
+    let sql =
+        "SELECT id FROM videos WHERE state = 'ready' AND EXISTS (SELECT 1 FROM segments WHERE segments.version_id = videos.version_id)";
+    let rows = catalog.fetch_all(sql, Vec::new()).await.expect("rows");
     let mut findings = Vec::new();
     for row in rows {
         let id = VideoId::parse(&row.text("id").expect("an id")).expect("an id");
