@@ -95,7 +95,7 @@ fn words_in_the_stream_do_not_survive() {
     let source = make(
         "words.mp4",
         &format!(
-            "-f lavfi -i testsrc2=size=640x360:rate=25:duration=5 {X264} -bsf:v h264_metadata=sei_user_data=086f3693-b7b3-4f2c-9653-21492feee5b8+PatientDoe"
+            "-f lavfi -i testsrc2=size=640x360:rate=25:duration=3 {X264} -bsf:v h264_metadata=sei_user_data=086f3693-b7b3-4f2c-9653-21492feee5b8+PatientDoe"
         ),
     );
     let (_, _, (init, segments, _)) = check(&source.0);
@@ -116,7 +116,7 @@ fn samples_say_why_they_are_encoded() {
         ("14", None),
         ("16", Some(Obstacle::Format)),
         ("22", None),
-        ("29", None),
+        ("29", Some(Obstacle::Idrs)),
         ("30", Some(Obstacle::Shape)),
         ("40", Some(Obstacle::FullRange)),
     ] {
